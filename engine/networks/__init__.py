@@ -1,0 +1,55 @@
+"""Networks behind one interface. Adding one means one file here and one name in NETWORKS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from engine.grid import Grid, ZGrid
+from engine.survey import Survey, SurveyError
+
+
+class NetworkOutput(NamedTuple):
+    """What one member says of a batch of B spectra.
+
+    class_logits : (B, C) softmax gives class probabilities, order of survey.classes
+    log_pz : (B, E, Z) log probability of each redshift bin given the class, order of survey.extragalactic
+    z : (B, E) point estimates
+    """
+
+    class_logits: Tensor
+    log_pz: Tensor
+    z: Tensor
+
+
+class Network(nn.Module):
+    """One ensemble member. Subclasses set `name`, `grid`, `zgrid`, `config` and define forward and loss."""
+
+    name: str
+    grid: Grid
+    zgrid: ZGrid
+    config: Mapping[str, Any]
+
+    def forward(self, flux: Tensor, ivar: Tensor) -> NetworkOutput:
+        """flux, ivar : (B, grid.n) on self.grid; ivar 0 marks a bad pixel."""
+        raise NotImplementedError
+
+    def loss(self, flux: Tensor, ivar: Tensor, label: Tensor, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Training loss (scalar) and its parts. label : (B,) class index; z : (B,) true redshift, 0 for stars."""
+        raise NotImplementedError
+
+
+def build(name: str, survey: Survey, config: Mapping[str, Any] | None = None) -> Network:
+    """A network with fresh weights for a survey. config overrides the network's defaults by key.
+
+    Raises SurveyError naming the networks that exist, or the unknown config key.
+    """
+    from engine.networks.gasnet2 import GaSNet2
+    from engine.networks.matched import Matched
+
+    networks: dict[str, type[Network]] = {"matched": Matched, "gasnet2": GaSNet2}
+    if name not in networks:
+        raise SurveyError(f"no network {name!r}; there are: {', '.join(networks)}")
+    return networks[name](survey, dict(config or {}))  # type: ignore[call-arg]

@@ -1,0 +1,133 @@
+"""Prediction: what an ensemble says of one spectrum. Frozen; every number the screen or the command line shows is here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.survey import Survey
+
+FloatArray = NDArray[np.float64]
+
+C_KMS = 299792.458
+
+
+class ZWarn(IntFlag):
+    """Redshift warning bits. 0-11 mean what they mean in redrock (zwarning.py); from 16 on they are ours."""
+
+    LITTLE_COVERAGE = 1 << 1  # less than half of the network's grid has good pixels
+    SMALL_DELTA_CHI2 = 1 << 2  # a second peak of p(z), more than 1000 km/s away, has real weight
+    Z_FITLIMIT = 1 << 5  # z at the edge of the range the class was trained on
+    NODATA = 1 << 9  # no good pixel on the network's grid
+    POORDATA = 1 << 11  # median SNR below 0.5 or estimated ivar
+    MEMBERS_DISAGREE = 1 << 16  # sigma_z above the validation MAE (paper section 4.2.3), or members split on the type
+    CLASS_UNCERTAIN = 1 << 17  # the best class has less than half of the probability
+
+
+ZWARN_WORDS = {
+    ZWarn.LITTLE_COVERAGE: "little wavelength coverage",
+    ZWarn.SMALL_DELTA_CHI2: "a rival redshift has real weight",
+    ZWarn.Z_FITLIMIT: "redshift at the edge of the trained range",
+    ZWarn.NODATA: "no usable data on the network's grid",
+    ZWarn.POORDATA: "poor data: low or unknown signal-to-noise",
+    ZWarn.MEMBERS_DISAGREE: "ensemble members disagree",
+    ZWarn.CLASS_UNCERTAIN: "class uncertain",
+}
+
+
+@dataclass(frozen=True)
+class Peak:
+    """One peak of a redshift PDF: its z and the probability mass within 1000 km/s."""
+
+    z: float
+    weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """An ensemble's answer for one spectrum. C classes, M members, E extragalactic classes, Z redshift bins.
+
+    p : (C,) probability of each class, the mean of the members; p_members : (M, C)
+    z_classes : (E,) indices into survey.classes of the classes that have a redshift
+    z_grid : (Z,) redshifts; pdf : (E, Z) ensemble redshift PDF of each such class, density per unit z
+    pdf_members : (M, E, Z) the members' PDFs
+    z_members : (M, E) members' point estimates; z, zerr : (E,) their mean and standard deviation (paper eqs 7, 8)
+    mae : (E,) validation MAE of each class, the paper's limit between robust and unstable (section 4.2.3)
+    snr : median flux * sqrt(ivar) on good pixels; zwarn : ZWarn bits; robust : the paper's flag
+    model : name of the model that answered
+    """
+
+    object_id: str
+    survey: Survey
+    model: str
+    p: FloatArray
+    p_members: FloatArray
+    z_classes: tuple[int, ...]
+    z_grid: FloatArray
+    pdf: FloatArray
+    pdf_members: FloatArray
+    z_members: FloatArray
+    z: FloatArray
+    zerr: FloatArray
+    mae: FloatArray
+    snr: float
+    zwarn: ZWarn
+    robust: bool
+
+    @property
+    def best(self) -> int:
+        """Index of the most probable class."""
+        return int(np.argmax(self.p))
+
+    @property
+    def class_name(self) -> str:
+        """Name of the most probable class."""
+        return self.survey.classes[self.best].name
+
+    @property
+    def spectype(self) -> str:
+        """STAR, GALAXY or QSO: the type of the most probable class."""
+        return self.survey.classes[self.best].spectype
+
+    @property
+    def p_std(self) -> FloatArray:
+        """(C,) spread of the class probabilities among members."""
+        return np.asarray(self.p_members.std(axis=0))
+
+    @property
+    def best_z(self) -> float:
+        """Redshift of the most probable class; 0 for stars (paper eq. 1)."""
+        row = self.row(self.best)
+        return 0.0 if row is None else float(self.z[row])
+
+    @property
+    def best_zerr(self) -> float:
+        """sigma_z of the most probable class; NaN for stars."""
+        row = self.row(self.best)
+        return float("nan") if row is None else float(self.zerr[row])
+
+    def row(self, class_index: int) -> int | None:
+        """Row of a class in z, zerr and pdf; None for a class without redshift."""
+        return self.z_classes.index(class_index) if class_index in self.z_classes else None
+
+    def peaks(self, row: int, most: int = 3, apart_kms: float = 1000.0) -> tuple[Peak, ...]:
+        """The highest peaks of one class's ensemble PDF, at least apart_kms from each other, heaviest first."""
+        logz = np.log1p(self.z_grid)
+        mass = self.pdf[row] * np.gradient(self.z_grid)
+        left = mass.copy()
+        found: list[Peak] = []
+        while len(found) < most and left.max() > 1e-3:
+            top = int(np.argmax(left))
+            near = np.abs(logz - logz[top]) * C_KMS < apart_kms
+            weight = float(left[near].sum())
+            centre = float((self.z_grid[near] * left[near]).sum() / weight)
+            found.append(Peak(centre, weight))
+            left[near] = 0.0
+        return tuple(sorted(found, key=lambda peak: -peak.weight))
+
+    def words(self) -> tuple[str, ...]:
+        """The zwarn bits in words."""
+        return tuple(text for bit, text in ZWARN_WORDS.items() if bit in self.zwarn)
