@@ -76,6 +76,10 @@ class ZGrid:
         """The smallest grid from z = 0 that holds z_max with 4 bins to spare."""
         return cls(n=int(np.ceil(np.log10(1 + z_max) / step)) + 5, step=step)
 
+    def to_dict(self) -> dict[str, Any]:
+        """The grid as plain numbers, for a model card."""
+        return asdict(self)
+
     @cached_property
     def z(self) -> FloatArray:
         """(n,) bin centres."""

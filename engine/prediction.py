@@ -53,7 +53,7 @@ class Prediction:
     p : (C,) probability of each class, the mean of the members; p_members : (M, C)
     z_classes : (E,) indices into survey.classes of the classes that have a redshift
     z_grid : (Z,) redshifts; pdf : (E, Z) ensemble redshift PDF of each such class, density per unit z
-    pdf_members : (M, E, Z) the members' PDFs
+    pdf_members : (M, E, Z) the members' PDFs, empty (0, E, Z) when they were not asked for
     z_members : (M, E) members' point estimates; z, zerr : (E,) their mean and standard deviation (paper eqs 7, 8)
     mae : (E,) validation MAE of each class, the paper's limit between robust and unstable (section 4.2.3)
     snr : median flux * sqrt(ivar) on good pixels; zwarn : ZWarn bits; robust : the paper's flag

@@ -6,6 +6,7 @@ A survey is data: one TOML file in assets/surveys. Adding a survey touches that 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tomllib
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class Survey:
 
     wave_range : the observed vacuum range in Angstrom that the survey's spectra cover
     model : name of the folder in assets/models that serves this survey by default
-    sha256 : hash of the file's text, kept in every model card trained for it
+    sha256 : hash of what a model depends on (classes, order, types, z ranges), kept in every model card
     """
 
     name: str
@@ -103,18 +104,17 @@ def load_survey(name_or_path: str | Path) -> Survey:
         if not path.is_file():
             raise SurveyError(f"no survey {str(name_or_path)!r} ({path} not found); there are: {', '.join(survey_names())}")
     try:
-        text = path.read_text()
-        data = tomllib.loads(text)
+        data = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SurveyError(f"{path}: cannot be read as TOML: {error}") from error
-    return _parse(data, path, hashlib.sha256(text.encode()).hexdigest())
+    return _parse(data, path)
 
 
 _CLASS_KEYS = {"name", "spectype", "paper_name", "z_range", "good", "covers", "mean_z", "mean_snr"}
 _TOP_KEYS = {"name", "title", "source", "wave_range", "model", "class"}
 
 
-def _parse(data: dict, path: Path, sha256: str) -> Survey:
+def _parse(data: dict, path: Path) -> Survey:
     unknown = set(data) - _TOP_KEYS
     if unknown:
         raise SurveyError(f"{path}: unknown key {sorted(unknown)[0]!r}; the keys are {', '.join(sorted(_TOP_KEYS))}")
@@ -130,6 +130,8 @@ def _parse(data: dict, path: Path, sha256: str) -> Survey:
     for name in names:
         if names.count(name) > 1:
             raise SurveyError(f"{path}: key 'class.name' {name!r} occurs twice; class names must differ")
+    canonical = json.dumps([[c.name, c.spectype, c.z_range] for c in classes])
+    sha256 = hashlib.sha256(canonical.encode()).hexdigest()
     return Survey(data["name"], data["title"], classes, wave_range, data["model"], sha256, str(data.get("source", "")))
 
 

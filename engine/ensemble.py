@@ -1,0 +1,170 @@
+"""Ensemble: several members of one network that answer together, and the flags that follow from their agreement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.device import choose_device
+from engine.grid import regrid
+from engine.networks import Network, build
+from engine.prediction import Prediction, ZWarn
+from engine.registry import load_members, models_dir
+from engine.spectrum import Spectrum
+from engine.survey import Survey, load_survey, survey_names
+
+RIVAL_WEIGHT = 0.1  # probability of a second peak of p(z) that counts as a rival solution
+POOR_SNR = 0.5
+MIN_COVERAGE = 0.5  # of the survey's wavelength range
+
+
+class Ensemble:
+    """Members of one network for one survey. All members share grids and classes.
+
+    survey, name, card : what they were trained for; see engine.registry
+    members : networks in evaluation mode on `device`
+    mae : (E,) validation mean absolute error of each extragalactic class (paper Table 4), the robust limit
+    """
+
+    def __init__(
+        self, survey: Survey, members: Sequence[Network], card: Mapping[str, Any], device: str = "auto"
+    ) -> None:
+        self.survey, self.card = survey, dict(card)
+        self.name = str(card["model"])
+        self.device = choose_device(device)
+        self.members = [member.to(self.device).eval().requires_grad_(False) for member in members]
+        self.grid, self.zgrid = self.members[0].grid, self.members[0].zgrid
+        self.mae = np.array([card["mae"][survey.names[i]] for i in survey.extragalactic])
+
+    @classmethod
+    def untrained(cls, network: str, survey: Survey, n_members: int = 2, seed: int = 0) -> Ensemble:
+        """Members with random weights: for tests and timings, never for science."""
+        members = []
+        for k in range(n_members):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed + k)
+                members.append(build(network, survey))
+        mae = {survey.names[i]: 0.01 for i in survey.extragalactic}
+        return cls(survey, members, {"model": f"untrained-{network}", "mae": mae}, device="cpu")
+
+    def gridded(self, spectra: Sequence[Spectrum]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(B, grid.n) flux and ivar of spectra on the network's grid."""
+        pairs = [regrid(spectrum, self.grid) for spectrum in spectra]
+        return np.stack([flux for flux, _ in pairs]), np.stack([ivar for _, ivar in pairs])
+
+    def predict(
+        self, spectra: Sequence[Spectrum], batch_size: int = 128, keep_members: bool = True
+    ) -> list[Prediction]:
+        """One Prediction per spectrum, in order. keep_members=False drops the members' PDFs, which take most memory."""
+        predictions: list[Prediction] = []
+        for start in range(0, len(spectra), batch_size):
+            batch = spectra[start : start + batch_size]
+            flux, ivar = self.gridded(batch)
+            p, pdf, z = self.answers(flux, ivar)
+            for k, spectrum in enumerate(batch):
+                predictions.append(self._prediction(spectrum, ivar[k], p[:, k], pdf[:, k], z[:, k], keep_members))
+        return predictions
+
+    @torch.inference_mode()
+    def answers(
+        self, flux: NDArray[np.float32], ivar: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Raw answers of all members for gridded arrays (B, n): class probabilities (M, B, C), probability of each
+        redshift bin (M, B, E, Z), point redshifts (M, B, E)."""
+        flux_t, ivar_t = torch.from_numpy(flux).to(self.device), torch.from_numpy(ivar).to(self.device)
+        outputs = [member(flux_t, ivar_t) for member in self.members]
+        p = torch.stack([out.class_logits.softmax(-1) for out in outputs])
+        pz = torch.stack([out.log_pz.exp() for out in outputs])
+        z = torch.stack([out.z for out in outputs])
+        return p.cpu().numpy(), pz.cpu().numpy(), z.cpu().numpy()
+
+    def _prediction(
+        self,
+        spectrum: Spectrum,
+        ivar: NDArray[np.float32],
+        p_members: NDArray[np.float32],
+        pz_members: NDArray[np.float32],
+        z_members: NDArray[np.float32],
+        keep_members: bool,
+    ) -> Prediction:
+        density = pz_members / self.zgrid.width.astype(np.float32)
+        z, zerr = z_members.mean(axis=0, dtype=np.float64), z_members.std(axis=0, dtype=np.float64)  # eqs 7 and 8
+        p = p_members.mean(axis=0, dtype=np.float64)
+        best = int(np.argmax(p))
+        robust = self._robust(best, p_members, zerr)
+        draft = Prediction(
+            object_id=spectrum.object_id,
+            survey=self.survey,
+            model=self.name,
+            p=p,
+            p_members=p_members.astype(np.float64),
+            z_classes=self.survey.extragalactic,
+            z_grid=self.zgrid.z,
+            pdf=density.mean(axis=0, dtype=np.float64),
+            pdf_members=density if keep_members else density[:0],
+            z_members=z_members.astype(np.float64),
+            z=z,
+            zerr=zerr,
+            mae=self.mae,
+            snr=spectrum.snr,
+            zwarn=ZWarn(0),
+            robust=robust,
+        )
+        return _with_zwarn(draft, self._warnings(draft, spectrum, ivar))
+
+    def _robust(self, best: int, p_members: NDArray[np.float32], zerr: NDArray[np.float64]) -> bool:
+        """Paper section 4.2.3: sigma_z <= MAE. A star is robust when every member calls it a star."""
+        classes = self.survey.classes
+        if classes[best].z_range is None:
+            return all(classes[int(k)].spectype == "STAR" for k in p_members.argmax(axis=1))
+        row = self.survey.extragalactic.index(best)
+        return bool(zerr[row] <= self.mae[row])
+
+    def _warnings(self, draft: Prediction, spectrum: Spectrum, ivar: NDArray[np.float32]) -> ZWarn:
+        zwarn = ZWarn(0)
+        low, high = self.survey.wave_range
+        inside = (self.grid.wave >= low) & (self.grid.wave <= high)
+        covered = float((ivar[inside] > 0).mean())
+        if covered == 0:
+            zwarn |= ZWarn.NODATA
+        if covered < MIN_COVERAGE:
+            zwarn |= ZWarn.LITTLE_COVERAGE
+        if draft.snr < POOR_SNR or any(note.startswith("ivar estimated") for note in spectrum.notes):
+            zwarn |= ZWarn.POORDATA
+        if not draft.robust:
+            zwarn |= ZWarn.MEMBERS_DISAGREE
+        if draft.p[draft.best] < 0.5:
+            zwarn |= ZWarn.CLASS_UNCERTAIN
+        row = draft.row(draft.best)
+        z_range = self.survey.classes[draft.best].z_range
+        if row is not None and z_range is not None:
+            z = draft.z[row]
+            if z < z_range[0] + 5e-4 or z > z_range[1] - 0.01 * (1 + z_range[1]):
+                zwarn |= ZWarn.Z_FITLIMIT
+            peaks = draft.peaks(row)
+            if len(peaks) > 1 and peaks[1].weight > RIVAL_WEIGHT:
+                zwarn |= ZWarn.SMALL_DELTA_CHI2
+        return zwarn
+
+
+def _with_zwarn(draft: Prediction, zwarn: ZWarn) -> Prediction:
+    object.__setattr__(draft, "zwarn", zwarn)  # the draft has not left this module yet
+    return draft
+
+
+def load_ensemble(name: str | Path = "sdss", device: str = "auto") -> Ensemble:
+    """The current ensemble of a survey, or the model of that name or folder.
+
+    Raises SurveyError or ModelError naming the file and what does not match.
+    """
+    folder = Path(name)
+    if not (folder / "card.json").is_file():
+        model = load_survey(str(name)).model if str(name) in survey_names() else str(name)
+        folder = models_dir() / model
+    survey, card, members = load_members(folder)
+    return Ensemble(survey, members, card, device)

@@ -1,0 +1,51 @@
+"""Saliency: which pixels an ensemble's class and redshift rest on (paper Appendix D)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.ensemble import Ensemble
+from engine.spectrum import Spectrum
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Saliency:
+    """Absolute gradients of an answer with respect to the flux in each pixel, averaged over the members.
+
+    wave : (n,) vacuum, observed frame, Angstrom
+    dp : (n,) |dP/dlambda| of one class; dz : (n,) |dz/dlambda| of that class, None for stars
+    Both per unit of flux times the spectrum's mean absolute flux, hence dimensionless; 0 at bad pixels.
+    """
+
+    wave: FloatArray
+    dp: FloatArray
+    dz: FloatArray | None
+
+
+def saliency(ensemble: Ensemble, spectrum: Spectrum, class_index: int) -> Saliency:
+    """Saliency of one class for one spectrum, on the network's wavelength grid."""
+    flux_array, ivar_array = ensemble.gridded([spectrum])
+    ivar = torch.from_numpy(ivar_array).to(ensemble.device)
+    good = ivar_array[0] > 0
+    row = ensemble.survey.extragalactic.index(class_index) if class_index in ensemble.survey.extragalactic else None
+    dp, dz = np.zeros(good.size), np.zeros(good.size)
+    for member in ensemble.members:
+        flux = torch.from_numpy(flux_array).to(ensemble.device).requires_grad_(True)
+        out = member(flux, ivar)
+        p = out.class_logits.softmax(-1)[0, class_index]
+        dp += _gradient(p, flux, retain=row is not None)
+        if row is not None:
+            dz += _gradient(out.z[0, row], flux, retain=False)
+    scale = np.abs(flux_array[0][good]).mean() * good / len(ensemble.members)
+    return Saliency(ensemble.grid.wave, dp * scale, dz * scale if row is not None else None)
+
+
+def _gradient(answer: torch.Tensor, flux: torch.Tensor, retain: bool) -> FloatArray:
+    (gradient,) = torch.autograd.grad(answer, flux, retain_graph=retain)
+    return gradient[0].abs().cpu().numpy().astype(np.float64)

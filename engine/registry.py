@@ -1,0 +1,141 @@
+"""Model folders: one safetensors file per member and a card.json. Loading refuses whatever does not match, by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from engine.networks import Network, build
+from engine.survey import Survey, assets_dir, load_survey
+
+CARD_KEYS = ("model", "survey", "survey_sha256", "network", "config", "grid", "zgrid", "classes", "members", "mae")
+
+
+class ModelError(ValueError):
+    """A model folder is missing, damaged or does not match. The message names the file and what differs."""
+
+
+def models_dir() -> Path:
+    """The folder of shipped and trained models."""
+    return assets_dir() / "models"
+
+
+def model_names() -> tuple[str, ...]:
+    """Names of the complete models in assets/models."""
+    return tuple(sorted(p.parent.name for p in models_dir().glob("*/card.json")))
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def save_member(network: Network, path: Path) -> None:
+    """Write a member's weights as float16 safetensors, atomically."""
+    tensors = {
+        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
+        for name, tensor in network.state_dict().items()
+    }
+    part = path.with_suffix(".part")
+    save_file(tensors, str(part))
+    os.replace(part, path)
+
+
+def write_card(folder: Path, card: Mapping[str, Any]) -> None:
+    """Write card.json atomically. Raises ModelError when a key that loading needs is missing."""
+    missing = [key for key in CARD_KEYS if key not in card]
+    if missing:
+        raise ModelError(f"{folder}: card lacks {missing[0]!r}")
+    part = folder / "card.json.part"
+    part.write_text(json.dumps(card, indent=1) + "\n")
+    os.replace(part, folder / "card.json")
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Read a card. Raises ModelError naming the file and the missing key."""
+    path = folder / "card.json"
+    if not path.is_file():
+        there = ", ".join(model_names()) or "none"
+        raise ModelError(f"{path} not found: no such model. Models that exist: {there}. Train one with `gasnet train`")
+    try:
+        card = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not a readable JSON card: {error}") from error
+    missing = [key for key in CARD_KEYS if key not in card]
+    if missing:
+        raise ModelError(f"{path}: key {missing[0]!r} is missing")
+    return dict(card)
+
+
+def load_members(folder: Path) -> tuple[Survey, dict[str, Any], list[Network]]:
+    """Load a model folder strictly: survey, card and members in evaluation mode on the CPU.
+
+    Raises ModelError when the card does not fit its survey, the network's grids, or a file's checksum, tensor
+    names or shapes.
+    """
+    card = read_card(folder)
+    path = folder / "card.json"
+    survey = load_survey(card["survey"])
+    if card["survey_sha256"] != survey.sha256 or tuple(card["classes"]) != survey.names:
+        raise ModelError(
+            f"{path}: trained for another version of survey {survey.name!r} (classes or z ranges differ). "
+            f"Restore assets/surveys/{survey.name}.toml or retrain"
+        )
+    members = [_load_member(folder, card, member, survey) for member in card["members"]]
+    if not members:
+        raise ModelError(f"{path}: key 'members' is empty")
+    return survey, card, members
+
+
+def _load_member(folder: Path, card: Mapping[str, Any], member: Mapping[str, Any], survey: Survey) -> Network:
+    file = folder / member["file"]
+    if not file.is_file():
+        raise ModelError(f"{file}: weights named in card.json are missing; restore the file or retrain")
+    if sha256_of(file) != member["sha256"]:
+        raise ModelError(f"{file}: sha256 differs from card.json; the file is damaged or was replaced. Restore it")
+    network = build(card["network"], survey, card["config"])
+    for name, grid in (("grid", network.grid.to_dict()), ("zgrid", network.zgrid.to_dict())):
+        if card[name] != grid:
+            raise ModelError(f"{folder / 'card.json'}: key {name!r} is {card[name]}, this network's is {grid}")
+    try:
+        tensors = load_file(str(file))
+    except SafetensorError as error:
+        raise ModelError(f"{file}: not a safetensors file: {error}") from error
+    expected = network.state_dict()
+    _check_tensors(file, expected, tensors)
+    network.load_state_dict({name: tensors[name].to(expected[name].dtype) for name in expected})
+    return network.eval()
+
+
+def _check_tensors(file: Path, expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> None:
+    for name in [*expected, *found]:
+        if name not in found or name not in expected:
+            raise ModelError(f"{file}: tensor {name!r} is {'missing' if name not in found else 'unexpected'}")
+        if found[name].shape != expected[name].shape:
+            raise ModelError(
+                f"{file}: tensor {name!r} has shape {tuple(found[name].shape)}, expected {tuple(expected[name].shape)}"
+            )
+
+
+def card_base(name: str, survey: Survey, network: Network, seeds: Sequence[int]) -> dict[str, Any]:
+    """The part of a card that follows from survey and network."""
+    return {
+        "model": name,
+        "survey": survey.name,
+        "survey_sha256": survey.sha256,
+        "classes": list(survey.names),
+        "network": network.name,
+        "config": dict(network.config),
+        "grid": network.grid.to_dict(),
+        "zgrid": network.zgrid.to_dict(),
+        "seeds": list(seeds),
+        "licence": "BSD-3-Clause",
+    }
