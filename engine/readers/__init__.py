@@ -1,0 +1,54 @@
+"""Readers: from a file of any survey to Spectrum objects. `read` is the one door.
+
+A new format adds one module here and one line in FORMATS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from engine.readers import sdss
+from engine.readers.source import FileSource, Source, opened
+from engine.spectrum import Spectrum, SpectrumError
+
+
+class Format(NamedTuple):
+    """A file format: its name in errors, how to tell it by content, how to read it."""
+
+    name: str
+    recognise: Callable[[Source], bool]
+    read: Callable[[Source], list[Spectrum]]
+
+
+# In order: the particular before the general.
+FORMATS: tuple[Format, ...] = (
+    Format("SDSS spec", sdss.is_spec, sdss.read_spec),
+    Format("SDSS spSpec", sdss.is_spspec, sdss.read_spspec),
+)
+
+
+def read(source: FileSource, name: str | None = None) -> list[Spectrum]:
+    """Every spectrum in a file, one per object, told by content and not by the file's name.
+
+    source : a path, the file's bytes, or a binary file object (an upload); gzip is unpacked
+    name : what to call the file in errors and in Spectrum.path, when source has no name of its own
+
+    Raises SpectrumError, which names the file, the reason and the remedy, and nothing else.
+    """
+    with opened(source, name) as file:
+        for form in FORMATS:
+            try:
+                if form.recognise(file):
+                    return form.read(file)
+            except SpectrumError:
+                raise
+            except Exception as error:  # a damaged file can break a reader anywhere; the user needs its name
+                raise SpectrumError(
+                    f"{file.name}: looks like a {form.name} file but is damaged ({type(error).__name__}: {error}). "
+                    "Download or copy it again"
+                ) from error
+        raise SpectrumError(
+            f"{file.name}: not a spectrum file this program knows. "
+            "Give FITS (SDSS, DESI, LAMOST, 6dFGS, a table, a 1-D image), ECSV or CSV with wavelength and flux columns"
+        )
