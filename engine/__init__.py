@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.prediction import Prediction, ZWarn
 from engine.spectrum import Label, Spectrum, SpectrumError
-from engine.survey import Survey, SurveyError, load_survey, survey_names
+from engine.survey import Survey, SurveyError, assets_dir, load_survey, survey_names
 
 if TYPE_CHECKING:
     from engine.ensemble import Ensemble, load_ensemble
@@ -43,6 +43,7 @@ __all__ = [
     "Survey",
     "SurveyError",
     "ZWarn",
+    "assets_dir",
     "load_ensemble",
     "load_lines",
     "load_survey",
