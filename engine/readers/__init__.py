@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from engine.readers import sdss
+from engine.readers import desi, fallback, image, lamost, sdss, sixdf, table
 from engine.readers.source import FileSource, Source, opened
 from engine.spectrum import Spectrum, SpectrumError
 
@@ -25,6 +25,15 @@ class Format(NamedTuple):
 FORMATS: tuple[Format, ...] = (
     Format("SDSS spec", sdss.is_spec, sdss.read_spec),
     Format("SDSS spSpec", sdss.is_spspec, sdss.read_spspec),
+    Format("DESI coadd", desi.is_coadd, desi.read_coadd),
+    Format("DESI SV0 table", desi.is_sv0, desi.read_sv0),
+    Format("LAMOST image", lamost.is_image, lamost.read_image),
+    Format("LAMOST table", lamost.is_table, lamost.read_table),
+    Format("6dFGS", sixdf.is_sixdf, sixdf.read_sixdf),
+    Format("FITS table", table.is_fits, table.read_fits),
+    Format("1-D FITS image", image.is_image, image.read_image),
+    Format("text table", table.is_text, table.read_text),
+    Format("FITS", fallback.is_fits, fallback.read_fits),
 )
 
 

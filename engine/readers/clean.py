@@ -80,24 +80,25 @@ def spectrum(
     return Spectrum(wave, flux, given, path=where, notes=tuple(said), **fields)
 
 
-def estimate_ivar(flux: FloatArray, bad: NDArray[np.bool_]) -> FloatArray:
+def estimate_ivar(flux: FloatArray, bad: NDArray[np.bool_], lag: int = 1) -> FloatArray:
     """(n,) inverse variance from the robust scatter of second differences in blocks of 100 pixels.
 
-    Second differences remove a smooth spectrum; their variance is 6 times the noise's. Smoothed or resampled flux
-    has correlated noise, which this underestimates. Leading and trailing zeros are padding and get 0.
+    Second differences remove a smooth spectrum; their variance is 6 times the noise's. Smoothed flux has correlated
+    noise, which neighbours underestimate: there let lag (pixels) reach beyond the smoothing.
+    Leading and trailing zeros are padding and get 0.
     """
     ivar = np.zeros(flux.size)
     use = np.flatnonzero(~bad)
     inside = np.flatnonzero(flux[use] != 0)
     use = use[inside[0] : inside[-1] + 1] if inside.size else use
-    if use.size < 4:
+    if use.size < 2 * lag + 2:
         ivar[use] = 1.0
         return ivar
     f = flux[use]
-    scatter = np.abs(2 * f[1:-1] - f[:-2] - f[2:]) / np.sqrt(6.0)
+    scatter = np.abs(2 * f[lag:-lag] - f[: -2 * lag] - f[2 * lag :]) / np.sqrt(6.0)
     starts = np.arange(0, max(scatter.size - _SCATTER_BLOCK // 2, 1), _SCATTER_BLOCK)
     blocks = [scatter[s : s + _SCATTER_BLOCK] for s in starts]
-    sigma = np.interp(np.arange(f.size), starts + _SCATTER_BLOCK / 2, [1.4826 * np.median(b) for b in blocks])
+    sigma = np.interp(np.arange(f.size), starts + _SCATTER_BLOCK / 2 + lag, [1.4826 * np.median(b) for b in blocks])
     # A noiseless model must not claim an infinite signal-to-noise.
     floor = max(1e-3 * float(np.median(np.abs(f))), 1e-3 * float(np.median(scatter)), 1e-12 * float(np.abs(f).max()))
     ivar[use] = 1 / np.maximum(sigma, floor if floor > 0 else 1.0) ** 2

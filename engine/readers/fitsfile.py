@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -71,7 +72,7 @@ class Hdu:
         array = np.frombuffer(self._bytes(), dtype, int(np.prod(self.shape))).reshape(self.shape)
         return _scaled(array, self.get("BSCALE", 1), self.get("BZERO", 0))
 
-    @property
+    @cached_property
     def columns(self) -> dict[str, int]:
         """Column names in capitals -> column number (from 1), in order."""
         if self.kind != "BINTABLE":

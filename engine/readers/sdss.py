@@ -1,7 +1,8 @@
 """SDSS: spec and spec-lite files of SDSS-I/II, BOSS, eBOSS and SDSS-V, and the spSpec images of DR7 and before.
 
 Data model: data.sdss.org/datamodel/files/BOSS_SPECTRO_REDUX/RUN2D/spectra/PLATE4/spec.html: HDU 1 is the coadd
-(loglam in vacuum), HDU 2 one row of spAll (BOSS, eBOSS, SDSS-V) or specObj (SDSS-I/II). Masks: algorithms/bitmasks, SPPIXMASK.
+(loglam in vacuum), HDU 2 one row of spAll (BOSS, eBOSS, SDSS-V) or specObj (SDSS-I/II).
+Masks: www.sdss.org/dr17/algorithms/bitmasks, SPPIXMASK.
 """
 
 from __future__ import annotations
