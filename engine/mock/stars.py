@@ -1,0 +1,93 @@
+"""Stars labelled as the SDSS pipeline labels them: by the best of its own 40 templates times a cubic polynomial."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.mock.templates import REST, Float32Array, FloatArray, load, split_of, to_rest_grid
+
+SDSS_TYPES = ("A0", "F5", "F9", "G2", "K1", "K3", "K5")
+LSF_KMS = 65.0  # SDSS line spread function, sigma, at the middle of the spectrum
+# Neighbours of the seven types: stars a survey meets that the paper leaves out. They carry the label of the best of
+# the seven, so that they are at least called stars. M dwarfs, white dwarfs and carbon stars stay unknown.
+NEIGHBOURS = ("A0p", "B6", "B9", "F2", "G0", "G5", "K7")
+NEIGHBOUR_SHARE = 0.15
+
+
+class Stars:
+    """A pool of real and theoretical stars at rest, each with its SDSS type."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        flux = np.concatenate([_theoretical(folder), _observed(folder)])
+        kept = split_of(len(flux), split)
+        self.flux = flux[kept]
+        best, seven = sdss_type(folder, self.flux)
+        self.pure = [np.flatnonzero(best == name) for name in SDSS_TYPES]
+        near = np.isin(best, NEIGHBOURS)
+        self.near = [np.flatnonzero(near & (seven == name)) for name in SDSS_TYPES]
+
+    def draw(self, type_index: NDArray[np.int64], rng: np.random.Generator) -> tuple[Float32Array, FloatArray]:
+        """Rest-frame spectra (B, REST.n) of the given types and radial velocities as z (B,).
+
+        Scarce types are multiplied by mixing two stars of the same type.
+        """
+        first, second = np.empty(len(type_index), int), np.empty(len(type_index), int)
+        for t in np.unique(type_index):
+            here = np.flatnonzero(type_index == t)
+            pools = np.where(rng.random(here.size) < NEIGHBOUR_SHARE, 1, 0)
+            for number, pool in enumerate((self.pure[t], self.near[t] if self.near[t].size else self.pure[t])):
+                chosen = here[pools == number]
+                first[chosen], second[chosen] = rng.choice(pool, chosen.size), rng.choice(pool, chosen.size)
+        weight = rng.random((len(type_index), 1), dtype=np.float32) ** 2
+        flux = self.flux[first] * (1 - weight) + self.flux[second] * weight
+        return flux, rng.normal(0, 120, len(type_index)) / 299792.458
+
+
+def sdss_type(folder: Path, flux: Float32Array) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+    """For each spectrum on the rest grid: the best of all 40 SDSS star templates, and the best of the seven.
+
+    Least squares of template x cubic polynomial over 3850-9100 A (Bolton et al. 2012, section 3.2).
+    """
+    templates = load(folder, "idlspec2d/spEigenStar-53724.npz")
+    names = templates["names"].astype(str)
+    basis = to_rest_grid(templates["wave"].astype(float), templates["flux"])
+    window = (REST.wave > 3850) & (REST.wave < 9100)
+    x = np.linspace(-1, 1, window.sum())
+    cubic = np.stack([x**k for k in range(4)], axis=1)
+    target = flux[:, window].astype(np.float64)
+    target /= np.linalg.norm(target, axis=1, keepdims=True)
+    explained = np.empty((len(names), len(flux)))
+    for k, template in enumerate(basis):
+        q, _ = np.linalg.qr(template[window, None] * cubic)
+        explained[k] = ((target @ q) ** 2).sum(axis=1)
+    seven = np.array([name in SDSS_TYPES for name in names])
+    return names[explained.argmax(axis=0)], names[seven][explained[seven].argmax(axis=0)]
+
+
+def _theoretical(folder: Path) -> Float32Array:
+    """Redrock's archetypes, at the resolution of SDSS."""
+    parts = []
+    for letter in "BAFGK":
+        star = load(folder, f"redrock-templates/star_{letter}.npz")
+        basis = to_rest_grid(star["wave"].astype(float), star["basis"], LSF_KMS)
+        parts.append(np.maximum(star["coeff"][::2] @ basis, 0))
+    return _scaled(np.concatenate(parts))
+
+
+def _observed(folder: Path) -> Float32Array:
+    """Co-added BOSS stars (PyHammer) and the templates of both SDSS pipelines, repeated so that reality weighs."""
+    parts = []
+    for name in ("PyHammer/templates.npz", "idlspec2d/spEigenStar-55734.npz", "idlspec2d/spEigenStar-53724.npz"):
+        star = load(folder, name)
+        parts.append(to_rest_grid(star["wave"].astype(float), star["flux"]))
+    flux = _scaled(np.concatenate(parts))
+    usable = np.isfinite(flux).all(axis=1) & (flux.min(axis=1) > -0.2)
+    return flux[usable]
+
+
+def _scaled(flux: Float32Array) -> Float32Array:
+    window = (REST.wave > 5000) & (REST.wave < 8000)
+    return flux / np.median(flux[:, window], axis=1, keepdims=True)
