@@ -62,13 +62,20 @@ def _irregular(path: str) -> str:
 def classify(
     paths: Iterable[str | Path], ensemble: Ensemble, batch_size: int = 128, progress: Progress | None = None
 ) -> Table:
-    """Classify every spectrum of the given files and directories; one row each, in the order of `find_files`.
+    """Classify every spectrum of the given files and directories; see `find_files` and `classify_files`."""
+    return classify_files(find_files(paths), ensemble, batch_size, progress)
+
+
+def classify_files(
+    files: Sequence[tuple[str, str]], ensemble: Ensemble, batch_size: int = 128, progress: Progress | None = None
+) -> Table:
+    """Classify the files that `find_files` found: one row per spectrum, in their order.
 
     The columns are those of engine.catalogue.columns; `error` is empty for a good row. progress is called with
     (files read, files in all). Memory: one batch of spectra at a time, and the rows.
     """
     survey = ensemble.survey
-    tables = [make_table(rows, survey) for rows in classify_rows(find_files(paths), ensemble, batch_size, progress)]
+    tables = [make_table(rows, survey) for rows in classify_rows(files, ensemble, batch_size, progress)]
     table = vstack(tables, join_type="exact") if tables else make_table([], survey)
     table.meta = {"model": ensemble.name, "survey": survey.name, "wave": "vacuum", "zerr": "Zhong et al. 2024, eq. 8"}
     return table

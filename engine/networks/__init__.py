@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from engine.grid import Grid, ZGrid
 from engine.survey import Survey, SurveyError
+
+# name: module and class, imported when built. The default comes first.
+NETWORKS = {
+    "matched": "engine.networks.matched:Matched",
+    "gasnet2": "engine.networks.gasnet2:GaSNet2",
+}
 
 
 class NetworkOutput(NamedTuple):
@@ -46,10 +53,7 @@ def build(name: str, survey: Survey, config: Mapping[str, Any] | None = None) ->
 
     Raises SurveyError naming the networks that exist, or the unknown config key.
     """
-    from engine.networks.gasnet2 import GaSNet2
-    from engine.networks.matched import Matched
-
-    networks: dict[str, type[Network]] = {"matched": Matched, "gasnet2": GaSNet2}
-    if name not in networks:
-        raise SurveyError(f"no network {name!r}; there are: {', '.join(networks)}")
-    return networks[name](survey, dict(config or {}))  # type: ignore[call-arg]
+    if name not in NETWORKS:
+        raise SurveyError(f"no network {name!r}; there are: {', '.join(NETWORKS)}")
+    module, _, network = NETWORKS[name].partition(":")
+    return getattr(import_module(module), network)(survey, dict(config or {}))
