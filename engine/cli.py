@@ -1,0 +1,184 @@
+"""The `gasnet` command. Each command is a thin face of one verb; what needs torch is imported when a command runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table as Screen
+
+from engine.survey import SurveyError
+
+if TYPE_CHECKING:
+    from engine.ensemble import Ensemble
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="What every spectrum of a sky survey is, at what redshift, how sure, and why.",
+)
+
+SurveyOption = Annotated[str, typer.Option("--survey", help="Survey whose classes and model to use.")]
+ModelOption = Annotated[str, typer.Option("--model", help="Model name or folder instead of the survey's own.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+BatchOption = Annotated[int, typer.Option("--batch-size", min=1, help="Spectra per call of the networks.")]
+
+
+@app.command()
+def classify(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, and directories to walk.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Catalogue: .ecsv, .csv, .fits or .parquet.")],
+    survey: SurveyOption = "sdss",
+    model: ModelOption = "",
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = 128,
+) -> None:
+    """Classify spectra into a catalogue: one row per spectrum. A bad file gets a row too, and exit code 1."""
+    from engine.catalogue import check_output, write_catalogue
+    from engine.classify import check_separate, classify_files, find_files
+
+    files = find_files(paths)
+    check_separate(check_output(output), files)
+    ensemble = _ensemble(survey, model, device)
+    with _progress("classify") as advance:
+        table = classify_files(files, ensemble, batch_size, advance)
+    write_catalogue(table, output)
+    bad = [row for row in table if row["error"]]
+    for row in bad:
+        _say(f"{row['path']}: {row['error']}")
+    _say(f"{len(table) - len(bad)} spectra classified, {len(bad)} errors -> {output}")
+    raise typer.Exit(1 if bad else 0)
+
+
+@app.command()
+def validate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with manifest.csv and the files it names.")],
+    survey: SurveyOption = "sdss",
+    model: ModelOption = "",
+    device: DeviceOption = "auto",
+    misses: Annotated[bool, typer.Option("--misses", help="List every object of wrong type or redshift.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print tables as Markdown.")] = False,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Also write all numbers to this file.")] = None,
+) -> None:
+    """Measure a model on labelled real spectra: class and redshift quality per class and type."""
+    from engine import evaluate, report
+
+    result = evaluate.validate(folder, _ensemble(survey, model, device))
+    if json_out:
+        report.write_json(result, json_out)
+    (report.print_markdown if markdown else report.print_tables)(result, misses)
+
+
+@app.command()
+def networks(survey: SurveyOption = "sdss") -> None:
+    """List the networks: parameters and multiply-adds per spectrum of one ensemble member, and the input grid."""
+    from engine.networks import NETWORKS, build
+    from engine.networks.cost import multiply_adds, parameters
+    from engine.survey import load_survey
+
+    rows = []
+    for name in NETWORKS:
+        network = build(name, load_survey(survey))
+        grid = network.grid
+        span = f"{grid.n} px, {grid.kind}, {grid.wave[0]:.0f}-{grid.wave[-1]:.0f} A"
+        rows.append((name, f"{parameters(network):,}", f"{multiply_adds(network) / 1e6:,.1f} M", span))
+    _print(("network", "parameters", "multiply-adds", "input grid"), rows)
+
+
+@app.command()
+def models() -> None:
+    """List the models: survey, network, members, size on disk, and which one serves its survey."""
+    from engine.registry import model_names, models_dir, read_card
+    from engine.survey import load_survey, survey_names
+
+    serving = {load_survey(name).model for name in survey_names()}
+    rows = []
+    for name in model_names():
+        card = read_card(models_dir() / name)
+        size = sum(file.stat().st_size for file in (models_dir() / name).iterdir()) / 1e6
+        mark = "yes" if name in serving else ""
+        rows.append((name, card["survey"], card["network"], str(len(card["members"])), f"{size:.1f} MB", mark))
+    _print(("model", "survey", "network", "members", "size", "serves its survey"), rows)
+
+
+@app.command()
+def serve(port: Annotated[int, typer.Option(help="Port on this machine.")] = 5006) -> None:
+    """Open the app for browsers on this machine only: http://localhost:5006."""
+    spec = importlib.util.find_spec("gasnet_app")
+    if spec is None or not spec.submodule_search_locations:
+        raise SurveyError("the package gasnet_app is not installed; run `pip install -e .` in the project folder")
+    command = [sys.executable, "-m", "panel", "serve", spec.submodule_search_locations[0]]
+    # A browser may come by either name of this machine; any other origin is refused.
+    origins = [f"--allow-websocket-origin={host}:{port}" for host in ("localhost", "127.0.0.1")]
+    raise typer.Exit(subprocess.call([*command, "--address", "127.0.0.1", "--port", str(port), *origins]))
+
+
+def _ensemble(survey: str, model: str, device: str) -> Ensemble:
+    from engine.ensemble import load_ensemble
+
+    ensemble = load_ensemble(model or survey, device)
+    if ensemble.survey.name != survey:
+        raise SurveyError(f"model {ensemble.name} was trained for survey {ensemble.survey.name}; say --survey that")
+    return ensemble
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with rate and remaining time on a terminal's stderr; nothing in a log file."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _print(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    table = Screen(*head)
+    for row in rows:
+        table.add_row(*row)
+    # A pipe has no width; a table cut to 80 columns would lose numbers.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def _say(message: str) -> None:
+    typer.echo(f"gasnet: {' '.join(message.split())}", err=True)
+
+
+def _fail(message: str) -> NoReturn:
+    _say(message)
+    sys.exit(1)
+
+
+def main() -> None:
+    """Run the command line. Errors end in one line on stderr and exit code 1 (2 for wrong usage), never a traceback.
+
+    GASNET_DEBUG=1 shows the traceback of an error nobody foresaw.
+    """
+    try:
+        app()
+    except (ValueError, OSError) as error:  # SpectrumError, SurveyError, ModelError, CatalogueError are ValueErrors
+        if os.environ.get("GASNET_DEBUG"):
+            raise
+        _fail(str(error))
+    except Exception as error:
+        if os.environ.get("GASNET_DEBUG"):
+            raise
+        _fail(f"internal error, {type(error).__name__}: {error}. GASNET_DEBUG=1 shows where; please report it")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The faces of a validation Report: tables on a terminal, Markdown for the README, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from engine.evaluate import Case, Quality, Report
+
+_HEAD = (
+    "class", "n", "accuracy", "right type", "good z", "NMAD", "catastrophic", "robust", "good z of robust",
+)  # fmt: skip
+_MISS_HEAD = ("object", "label", "z", "answer", "z'", "(1+z')/(1+z)", "flags")
+
+
+def print_tables(report: Report, misses: bool = False) -> None:
+    """Print a report to stdout as tables: per group, then the misses if wanted, then what was left out, counted."""
+    # A pipe has no width; a table cut to 80 columns would lose numbers.
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    for title, head, rows in _parts(report, misses):
+        table = Table(*head, title=title, title_justify="left")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    console.print(_left_out(report, misses), markup=False)
+
+
+def print_markdown(report: Report, misses: bool = False) -> None:
+    """Print a report to stdout as the Markdown tables of the README."""
+    for title, head, rows in _parts(report, misses):
+        lines = [f"**{title}**", "", _markdown_row(head), _markdown_row(["---"] * len(head))]
+        print("\n".join([*lines, *map(_markdown_row, rows), ""]))
+    print(_left_out(report, misses))
+
+
+def write_json(report: Report, path: str | Path) -> None:
+    """Write every number of a report as JSON, atomically; NaN becomes null."""
+    plain = {
+        "model": report.model,
+        "groups": {name: [asdict(line) for line in lines] for name, lines in report.groups.items()},
+        "cases": [asdict(case) for case in report.cases],
+        "left_out": [{"name": name, "reason": reason} for name, reason in report.left_out],
+    }
+    part = Path(f"{path}.part")
+    part.write_text(json.dumps(_no_nan(plain), indent=1) + "\n")
+    os.replace(part, path)
+
+
+def _parts(report: Report, misses: bool) -> list[tuple[str, Sequence[str], list[Sequence[str]]]]:
+    parts: list[tuple[str, Sequence[str], list[Sequence[str]]]] = []
+    for group, lines in report.groups.items():
+        n = sum(case.group == group for case in report.cases)
+        parts.append((f"{report.model} on {group}, {n} spectra", _HEAD, [_row(line) for line in lines]))
+    if misses:
+        parts.append((f"Misses: {len(report.misses)}", _MISS_HEAD, [_miss(case) for case in report.misses]))
+    return parts
+
+
+def _row(line: Quality) -> Sequence[str]:
+    # Where some labels name no class, the accuracy is of fewer objects than n.
+    accuracy = _share(line.accuracy) + (f" (of {line.n_class})" if 0 < line.n_class < line.n else "")
+    return (
+        line.name, str(line.n), accuracy, _share(line.type_accuracy), _share(line.good),
+        "-" if math.isnan(line.nmad) else f"{line.nmad:.1e}",
+        _share(line.catastrophic), _share(line.robust), _share(line.good_robust),
+    )  # fmt: skip
+
+
+def _miss(case: Case) -> Sequence[str]:
+    return (
+        case.name, case.class_name or case.spectype, f"{case.z:.4f}", case.class_pred, f"{case.z_pred:.4f}",
+        f"{case.line_ratio:.3f}", "; ".join(case.words),
+    )  # fmt: skip
+
+
+def _left_out(report: Report, each: bool) -> str:
+    if each:
+        return "\n".join(["Left out:", *(f"- {name}: {reason}" for name, reason in report.left_out)])
+    return f"Left out: {len(report.left_out)} spectra (listed with --misses)"
+
+
+def _share(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _no_nan(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _no_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_no_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
