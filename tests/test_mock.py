@@ -1,0 +1,146 @@
+"""Mock spectra: reproducible, labelled by the SDSS rules, noisy as SDSS is, and split by template."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import engine
+from engine.mock import MockBatch, Simulator
+from engine.mock.files import simulate
+from engine.mock.galaxies import Lines, relabel
+from engine.mock.instrument import SDSS_GRID
+from engine.mock.templates import REST, TemplateError, add_lines, air_to_vacuum, shifted, split_of, to_rest_grid
+from tests.fake_templates import make_templates
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_templates(tmp_path_factory.mktemp("templates"))
+
+
+@pytest.fixture(scope="session")
+def simulator(templates: Path) -> Simulator:
+    return Simulator(engine.load_survey("sdss"), templates, n_pool=60)
+
+
+@pytest.fixture(scope="session")
+def batch(simulator: Simulator) -> MockBatch:
+    return simulator.batch(780, 5)
+
+
+def test_the_same_seed_gives_the_same_spectra_to_the_bit(simulator: Simulator) -> None:
+    one, two, other = simulator.batch(26, 3), simulator.batch(26, 3), simulator.batch(26, 4)
+    assert np.array_equal(one.flux, two.flux)
+    assert np.array_equal(one.label, two.label)
+    assert not np.array_equal(one.flux, other.flux)
+
+
+def test_every_class_is_simulated_within_its_redshift_range(batch: MockBatch) -> None:
+    survey = engine.load_survey("sdss")
+    for i, klass in enumerate(survey.classes):
+        here = batch.label == i
+        assert here.sum() >= 5, klass.name
+        if klass.z_range is None:
+            assert (batch.z[here] == 0).all()
+        else:
+            assert batch.z[here].min() > klass.z_range[0] - 0.01
+            assert batch.z[here].max() < klass.z_range[1] + 0.05
+
+
+def test_the_median_snr_is_the_one_asked_for(batch: MockBatch) -> None:
+    measured = [np.median((f * np.sqrt(i))[i > 0]) for f, i in zip(batch.flux, batch.ivar, strict=True)]
+    assert np.median(np.array(measured) / batch.snr) == pytest.approx(1, abs=0.05)
+
+
+def test_bad_pixels_are_zero_in_ivar_and_flux_and_make_a_few_percent(batch: MockBatch) -> None:
+    inside = (SDSS_GRID.wave > 3900) & (SDSS_GRID.wave < 9150)
+    bad = batch.ivar == 0
+    assert (batch.flux[bad] == 0).all()
+    assert 0.005 < bad[:, inside].mean() < 0.08
+    assert np.isfinite(batch.flux).all()
+    assert np.isfinite(batch.ivar).all()
+
+
+def test_native_noise_is_correlated_between_neighbours_as_in_real_coadds(simulator: Simulator) -> None:
+    noise = simulator.instrument._noise(64, np.random.default_rng(0))
+    lag_one = (noise[:, 1:] * noise[:, :-1]).mean() / noise.var()
+    assert 0.12 < lag_one < 0.20
+    assert 0.005 < (np.abs(noise) > 3).mean() < 0.02
+
+
+def test_splits_share_no_template() -> None:
+    parts = [split_of(1000, name) for name in ("train", "validation", "test")]
+    assert (sum(part.astype(int) for part in parts) == 1).all()
+    assert [part.sum() for part in parts] == [800, 100, 100]
+
+
+def test_a_line_lands_at_its_redshifted_vacuum_wavelength_with_its_flux() -> None:
+    flux = np.zeros((1, SDSS_GRID.n), dtype=np.float32)
+    add_lines(flux, SDSS_GRID, 5008.24, np.array([0.25]), np.array([120.0]), np.array([7.0]))
+    wave, width = SDSS_GRID.wave, np.diff(SDSS_GRID.edges)
+    assert (flux[0] * width).sum() == pytest.approx(7.0, rel=0.01)
+    assert (flux[0] * width * wave).sum() / (flux[0] * width).sum() == pytest.approx(5008.24 * 1.25, abs=0.3)
+
+
+def test_a_shifted_template_keeps_its_feature_at_one_plus_z() -> None:
+    template = np.exp(-0.5 * ((REST.wave - 4000) / 10) ** 2).astype(np.float32)[None]
+    moved = shifted(template, np.array([0]), np.array([0.3]), SDSS_GRID)[0]
+    assert (moved * SDSS_GRID.wave).sum() / moved.sum() == pytest.approx(5200, abs=0.5)
+
+
+def test_rebinning_to_the_rest_grid_keeps_the_mean_flux() -> None:
+    wave = np.arange(3000.0, 9000.0, 0.5)
+    out = to_rest_grid(wave, np.sin(wave / 500)[None] + 2)[0]
+    inside = (REST.wave > 3100) & (REST.wave < 8900)
+    assert np.allclose(out[inside], np.sin(REST.wave[inside] / 500) + 2, atol=2e-3)
+
+
+def test_air_wavelengths_become_vacuum_above_2000_angstrom_only() -> None:
+    assert air_to_vacuum(np.array([5006.843]))[0] == pytest.approx(5008.240, abs=0.01)
+    assert air_to_vacuum(np.array([1215.67]))[0] == 1215.67
+
+
+@pytest.mark.parametrize(
+    ("n2", "o3", "ew", "snr", "label"),
+    [
+        (-0.5, -0.2, 20, 9, "GALAXY_STARFORMING"),
+        (-0.5, -0.2, 70, 9, "GALAXY_STARBURST"),
+        (0.1, 0.8, 20, 9, "GALAXY_AGN"),
+        (0.1, 0.8, 70, 9, "GALAXY_AGN"),
+        (-0.5, -0.2, 20, 2.5, "GALAXY"),
+    ],
+)
+def test_labels_follow_the_sdss_rules(n2: float, o3: float, ew: float, snr: float, label: str) -> None:
+    one = np.ones(1)
+    lines = Lines({"Ha": one, "NII": 10**n2 * one, "Hb": one, "OIII": 10**o3 * one}, 100 * one, ew * one)
+    seen = dict.fromkeys(("Ha", "Hb", "OIII", "NII"), snr * one)
+    assert relabel(seen, lines, 0.1 * one, 9200.0)[0] == label
+    assert relabel(seen, lines, 0.6 * one, 9200.0)[0] == "GALAXY", "H-alpha has left the spectrum"
+
+
+def test_without_a_template_folder_the_error_says_how_to_set_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GASNET_TEMPLATES", raising=False)
+    with pytest.raises(TemplateError, match="GASNET_TEMPLATES"):
+        Simulator(engine.load_survey("sdss"))
+
+
+def test_a_missing_template_file_is_named_in_the_error(tmp_path: Path) -> None:
+    with pytest.raises(TemplateError, match="gasnet2_z_snr_vdisp.npz"):
+        Simulator(engine.load_survey("sdss"), tmp_path)
+
+
+def test_simulated_files_are_read_back_with_their_truth(simulator: Simulator, tmp_path: Path) -> None:
+    paths = simulate(simulator, 13, 7, tmp_path)
+    assert len(paths) == 13
+    batch = simulator.batch(13, [7, 0])
+    for k, path in enumerate(paths):
+        (spectrum,) = engine.read(path)
+        truth = simulator.survey.classes[batch.label[k]]
+        assert spectrum.label is not None
+        assert spectrum.label.spectype == truth.spectype
+        assert spectrum.label.z == pytest.approx(batch.z[k], abs=1e-6)
+        inside = batch.ivar[k] > 0
+        assert np.allclose(spectrum.flux[spectrum.good], batch.flux[k, inside])
