@@ -19,7 +19,9 @@ from typing import BinaryIO
 from engine.readers.fitsfile import Hdu, scan
 from engine.spectrum import SpectrumError
 
-MAX_UNZIPPED = 512 * 2**20  # bytes; a gzipped file that grows beyond this is refused
+MAX_UNZIPPED = 512 * 2**20  # bytes; a gzipped file that grows beyond this is refused,
+MAX_RATIO = 100  # and so is one that grows more than this (spectra shrink 2 to 10 times) beyond
+SMALL = 64 * 2**20  # bytes
 MAX_TEXT = 128 * 2**20  # bytes; a million rows of three columns take about 60 MB
 
 # First bytes of what people give us by mistake, and what it is.
@@ -130,14 +132,15 @@ def _look(stream: BinaryIO, where: str) -> Source:
 
 
 def _unzip(stream: BinaryIO, where: str) -> BinaryIO:
+    limit = min(MAX_UNZIPPED, max(SMALL, MAX_RATIO * stream.seek(0, os.SEEK_END)))
     stream.seek(0)
     try:
         with gzip.GzipFile(fileobj=stream) as unzipper:
-            data = unzipper.read(MAX_UNZIPPED + 1)
+            data = unzipper.read(limit + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise SpectrumError(f"{where}: damaged or truncated gzip: {error}. Download or copy it again") from error
-    if len(data) > MAX_UNZIPPED:
+    if len(data) > limit:
         raise SpectrumError(
-            f"{where}: grows beyond {MAX_UNZIPPED:,} bytes when unzipped, refused. If it is genuine, gunzip it first"
+            f"{where}: grows beyond {limit:,} bytes when unzipped: refused. If it is genuine, gunzip it"
         )
     return io.BytesIO(data)

@@ -1,0 +1,169 @@
+"""Bad input gets a clear answer: a SpectrumError that names the file, the reason and the remedy, and nothing else."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engine.readers import read
+from engine.spectrum import Spectrum, SpectrumError
+from tests import makers
+from tests.makers import BAD_FILES, galaxy, make_bad, make_sdss, make_table
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_bad_file_is_named_in_the_error_with_reason_and_remedy(name: str, tmp_path: Path) -> None:
+    path = make_bad(name, tmp_path)
+    start = time.perf_counter()
+    with pytest.raises(SpectrumError, match=BAD_FILES[name][2]) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+    assert time.perf_counter() - start < 10
+
+
+@pytest.mark.parametrize("name", ["truncated", "zero-byte", "non-FITS", "all-NaN", "image-only", "gzip bomb"])
+def test_a_bad_upload_is_called_by_the_name_it_was_given(name: str, tmp_path: Path) -> None:
+    content = make_bad(name, tmp_path).read_bytes()
+    with pytest.raises(SpectrumError, match=r"^dropped\.fits: " + f".*{BAD_FILES[name][2]}"):
+        read(io.BytesIO(content), name="dropped.fits")
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(SpectrumError, match=r"/no/such/file\.fits: cannot be opened: No such file"):
+        read("/no/such/file.fits")
+
+
+def test_what_is_no_file_at_all_is_refused() -> None:
+    with pytest.raises(SpectrumError, match="Give a path, bytes or a binary file"):
+        read(3.14)  # type: ignore[arg-type]
+
+
+def test_a_file_opened_as_text_is_refused_with_the_remedy() -> None:
+    with pytest.raises(SpectrumError, match="binary mode"):
+        read(io.StringIO("wave,flux"), name="x.csv")  # type: ignore[arg-type]
+
+
+def test_reversed_wavelengths_are_turned_round_and_it_is_said(tmp_path: Path) -> None:
+    wave, flux, ivar = galaxy()
+    (spectrum,) = read(make_sdss(tmp_path / "reversed.fits", wave[::-1], flux[::-1], ivar[::-1]))
+    assert "wavelengths ran from red to blue: turned round" in spectrum.notes
+    np.testing.assert_allclose(spectrum.flux, flux, rtol=1e-6)
+
+
+def test_a_pixel_with_negative_ivar_is_bad_and_it_is_said(tmp_path: Path) -> None:
+    wave, flux, ivar = galaxy()
+    ivar[100:110] *= -1
+    (spectrum,) = read(make_sdss(tmp_path / "negative.fits", wave, flux, ivar))
+    assert not spectrum.good[100:110].any()
+    assert spectrum.good.sum() == wave.size - 10
+    assert "10 pixels with negative ivar marked bad" in spectrum.notes
+
+
+def test_fill_values_are_bad_pixels(tmp_path: Path) -> None:
+    wave, flux, ivar = galaxy()
+    flux[5] = 3e38
+    (spectrum,) = read(make_sdss(tmp_path / "fill.fits", wave, flux, ivar))
+    assert not spectrum.good[5]
+
+
+def test_the_rest_of_a_truncated_file_is_never_read_as_whole(tmp_path: Path) -> None:
+    """The coadd is complete, the catalogue is cut: still refused, for the copy is damaged."""
+    path = make_sdss(tmp_path / "cut.fits", *galaxy(), label={"spectype": "QSO", "z": 2.0})
+    path.write_bytes(path.read_bytes()[:-3000])
+    with pytest.raises(SpectrumError, match=r"truncated"):
+        read(path)
+
+
+def test_a_csv_of_a_million_and_more_rows_is_refused_within_seconds(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text("wave,flux\n" + "4000.0,1.0\n" * 1_020_000)
+    with pytest.raises(SpectrumError, match=r"at most 1,000,000"):
+        read(path)
+
+
+# --- mutated files: `read` returns spectra or raises SpectrumError, nothing else, not even a warning -----------------
+
+
+def _seeds(folder: Path) -> dict[str, bytes]:
+    short = galaxy(n=300, loglam_min=3.7)
+    files = [
+        make_sdss(folder / "sdss.fits", *short, label={"spectype": "GALAXY", "z": 0.1}),
+        makers.make_spspec(folder / "spspec.fits", *short),
+        makers.make_desi(folder / "desi.fits", 1, "B", redshifts=True),
+        makers.make_sv0(folder / "sv0.fits", 1),
+        makers.make_lamost(folder / "lamost.fits"),
+        makers.make_lamost(folder / "lamost.fits.gz", style="table"),
+        makers.make_sixdf(folder / "sixdf.fits"),
+        makers.make_wcs1d(folder / "wcs.fits"),
+        *(make_table(folder / f"t.{e}", dict(zip(("wave", "flux", "ivar"), short, strict=True)), {"wave": "Angstrom"})
+          for e in ("fits", "ecsv", "csv", "txt")),
+    ]  # fmt: skip
+    return {path.name: path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return _seeds(tmp_path_factory.mktemp("seeds"))
+
+
+def mutate(content: bytes, kind: str, at: float, value: int, length: int) -> bytes:
+    """One damaged copy. Most damage goes to the first blocks, where the headers are."""
+    where = int(at**3 * (len(content) - 1))
+    if kind == "cut":
+        return content[:where]
+    if kind == "byte":
+        return content[:where] + bytes([value]) + content[where + 1 :]
+    if kind == "digit":  # headers and text: another number, another size
+        return content[:where] + b"%d" % (value % 10) + content[where + 1 :]
+    if kind == "drop":
+        return content[:where] + content[where + length :]
+    if kind == "card":
+        card = where // 80 * 80
+        return content[:card] + b" " * 80 + content[card + 80 :]
+    return content[:where] + bytes([value]) * length + content[where + length :]
+
+
+MUTATION = st.tuples(
+    st.sampled_from(["cut", "byte", "digit", "drop", "card", "run"]),
+    st.floats(0, 1), st.integers(0, 255), st.integers(1, 400),
+)  # fmt: skip
+
+
+def _check(name: str, content: bytes) -> None:
+    try:
+        spectra = read(content, name=name)
+    except SpectrumError as error:
+        assert name in str(error)  # noqa: PT017 - either outcome is right
+    else:
+        assert spectra
+        assert all(isinstance(s, Spectrum) and s.good.any() for s in spectra)
+
+
+@pytest.mark.parametrize(
+    "name", ["sdss.fits", "spspec.fits", "desi.fits", "sv0.fits", "lamost.fits", "lamost.fits.gz", "sixdf.fits",
+             "wcs.fits", "t.fits", "t.ecsv", "t.csv", "t.txt"],
+)  # fmt: skip
+@settings(max_examples=170, deadline=None, derandomize=True, database=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])  # fmt: skip
+@given(mutation=MUTATION)
+def test_damaged_bytes_give_a_spectrum_or_a_spectrum_error(name: str, seeds: dict[str, bytes], mutation: tuple) -> None:
+    _check(name, mutate(seeds[name], *mutation))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_ten_thousand_more_damaged_files(seeds: dict[str, bytes]) -> None:
+    random = np.random.default_rng(20240731)
+    kinds = ["cut", "byte", "digit", "drop", "card", "run"]
+    for _ in range(10_000):
+        name = str(random.choice(list(seeds)))
+        content = seeds[name]
+        for _ in range(random.integers(1, 4)):
+            content = mutate(content, str(random.choice(kinds)), random.random(), int(random.integers(256)), 40)
+        _check(name, content)
