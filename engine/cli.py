@@ -6,10 +6,10 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol
 
 import typer
 from rich.console import Console
@@ -30,6 +30,9 @@ app = typer.Typer(
 SurveyOption = Annotated[str, typer.Option("--survey", help="Survey whose classes and model to use.")]
 ModelOption = Annotated[str, typer.Option("--model", help="Model name or folder instead of the survey's own.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+TemplatesOption = Annotated[
+    Path | None, typer.Option("--templates", envvar="GASNET_TEMPLATES", help="Folder of templates to simulate from.")
+]
 BatchOption = Annotated[int, typer.Option("--batch-size", min=1, help="Spectra per call of the networks.")]
 
 
@@ -76,6 +79,56 @@ def validate(
     if json_out:
         report.write_json(result, json_out)
     (report.print_markdown if markdown else report.print_tables)(result, misses)
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run; the same command goes on where it stopped.")],
+    survey: SurveyOption = "sdss",
+    network: Annotated[str, typer.Option("--network", help="Network to train; see `gasnet networks`.")] = "matched",
+    members: Annotated[int, typer.Option("--members", min=1, help="Networks in the ensemble.")] = 5,
+    spectra: Annotated[int | None, typer.Option(help="Mock spectra per member [default: 120000].")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Minutes per member, instead of --spectra.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the first member.")] = 0,
+    name: Annotated[str | None, typer.Option(help="Name of the model in its card.")] = None,
+    device: DeviceOption = "auto",
+    templates: TemplatesOption = None,
+) -> None:
+    """Train an ensemble on mock spectra. It may be stopped at any moment; the same command goes on."""
+    from engine.train import TrainConfig
+    from engine.train import train as run
+
+    spectra = 120_000 if spectra is None and minutes is None else spectra
+    config = TrainConfig(
+        survey=survey, network=network, members=members, spectra=spectra, minutes=minutes, seed=seed, name=name,
+        device=device, templates=str(templates) if templates else None,
+    )  # fmt: skip
+    with _progress("train") as advance:
+
+        def show(facts: dict[str, Any]) -> None:
+            rate = f"member {facts['member'] + 1}/{members}, {facts['rate']:.0f} spectra/s, loss {facts['loss']:.3f}"
+            advance(facts["member"] * 1000 + round(1000 * facts["done"]), members * 1000, rate)
+
+        folder = run(config, out, show)
+    _say(f"model in {folder}; try it: gasnet validate DIR --model {folder}")
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the FITS files.")],
+    n: Annotated[int, typer.Option("--n", min=1, max=9999, help="Number of spectra.")] = 100,
+    survey: SurveyOption = "sdss",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed writes the same spectra.")] = 0,
+    split: Annotated[str, typer.Option(help="Templates to use: train, validation or test.")] = "test",
+    templates: TemplatesOption = None,
+) -> None:
+    """Write mock spectra as SDSS files, with the true class and redshift in their headers."""
+    from engine.mock import Simulator
+    from engine.mock.files import simulate as write
+    from engine.survey import load_survey
+
+    paths = write(Simulator(load_survey(survey), templates, split), n, seed, out)
+    _say(f"{len(paths)} mock spectra in {out}")
 
 
 @app.command()
@@ -131,19 +184,27 @@ def _ensemble(survey: str, model: str, device: str) -> Ensemble:
     return ensemble
 
 
+class _Advance(Protocol):
+    def __call__(self, done: int, total: int, note: str = "") -> None: ...
+
+
 @contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with rate and remaining time on a terminal's stderr; nothing in a log file."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def _progress(what: str) -> Iterator[_Advance]:
+    """A bar with remaining time on a terminal's stderr; nothing in a log file."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"), console=console, transient=True, disable=not console.is_terminal,
     )  # fmt: skip
     with bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(what, total=None, note="")
+
+        def advance(done: int, total: int, note: str = "") -> None:
+            bar.update(task, completed=done, total=total, note=note or f"{done}/{total}")
+
+        yield advance
 
 
 def _print(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
