@@ -1,0 +1,140 @@
+"""The objects: files come in here, every object is a row, and what could not be read says why beside its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import panel as pn
+import panel_material_ui as pmui
+
+from gasnet_app import theme
+from gasnet_app.intake import MAX_FILE_TEXT, sample_paths, uploads
+from gasnet_app.state import Explorer, Record
+from gasnet_app.words import z_text
+
+PAGE_SIZE = 200
+REMOTE_ABOVE = 1000
+COLUMNS = ("flag", "object", "class", "z")
+
+
+def table(records: list[Record]) -> pd.DataFrame:
+    """One row per record in the given order, indexed by its key; text only, as the screen shows it."""
+    rows = [(_mark(r), r.key, _class(r), _z(r)) for r in records]
+    return pd.DataFrame(rows, columns=list(COLUMNS), index=pd.Index([r.key for r in records], name="key"), dtype=str)
+
+
+def _mark(record: Record) -> str:
+    return "✕" if record.error else "!" if record.flagged else ""
+
+
+def _class(record: Record) -> str:
+    if record.error:
+        return "not read"
+    return record.answer.class_name if record.answer else "…"
+
+
+def _z(record: Record) -> str:
+    if record.answer is None:
+        return ""
+    return "0" if record.answer.spectype == "STAR" else z_text(record.answer.z, record.answer.zerr).split(" ")[0]
+
+
+def failures_html(records: list[Record]) -> str:
+    """Files that could not be read: the name, then the reason."""
+    failed = [r for r in records if r.error]
+    if not failed:
+        return ""
+    rows = "".join(f"<li><b>{pn.util.escape(r.file)}</b> {pn.util.escape(_reason(r))}</li>" for r in failed[:50])
+    more = f"<li>and {len(failed) - 50} more</li>" if len(failed) > 50 else ""
+    return f'<div class="heading">Not read: {len(failed)}</div><ul class="failures">{rows}{more}</ul>'
+
+
+def _reason(record: Record) -> str:
+    return record.error.removeprefix(record.file).lstrip(": ")
+
+
+class ObjectsView:
+    """The left column: drop area, samples, filters and table. Choosing a row asks the Explorer to show it."""
+
+    def __init__(self, explorer: Explorer) -> None:
+        self.explorer = explorer
+        self.dropper = pn.widgets.FileDropper(
+            multiple=True, layout="compact", max_file_size=MAX_FILE_TEXT, sizing_mode="stretch_width", height=64,
+            margin=(4, 8), css_classes=["dropper"], stylesheets=[_DROPPER_CSS],
+        )  # fmt: skip
+        self.samples = {path.name: path for path in sample_paths()}
+        self.sample = pmui.Select(label="Samples", options=["", *self.samples], value="", size="small", margin=(4, 8),
+                                  sizing_mode="stretch_width", disabled=not self.samples)  # fmt: skip
+        self.search = pmui.TextInput(label="Filter", placeholder="id, file or class", size="small", margin=(4, 8),
+                                     sizing_mode="stretch_width", css_classes=["search"])  # fmt: skip
+        self.flagged = pmui.Checkbox(label="flagged only", value=False, size="small", margin=(0, 8))
+        self.count = pn.pane.HTML("", margin=(4, 8), sizing_mode="stretch_width")
+        self.failures = pn.pane.HTML("", margin=(0, 8), sizing_mode="stretch_width", styles={"overflow-y": "auto", "max-height": "150px"})
+        self.table = pn.widgets.Tabulator(
+            table([]), show_index=False, disabled=True, selectable=1, sortable=False, pagination=None,
+            page_size=PAGE_SIZE, sizing_mode="stretch_both", margin=(0, 4), theme="simple", layout="fit_columns",
+            widths={"flag": 22, "class": 92, "z": 62}, titles={"flag": ""}, css_classes=["objects"],
+            header_align="left", stylesheets=[_TABLE_CSS],
+        )  # fmt: skip
+        self.view = pn.Column(
+            self.dropper, self.sample, pn.Row(self.count, self.flagged, sizing_mode="stretch_width"), self.search,
+            self.failures, self.table, sizing_mode="stretch_both",
+        )  # fmt: skip
+        self._wire()
+        self._show()
+
+    def _wire(self) -> None:
+        explorer = self.explorer
+        self.dropper.param.watch(self._on_drop, "value")
+        self.sample.param.watch(self._on_sample, "value")
+        self.search.link(explorer, value_input="search")
+        self.flagged.link(explorer, value="flagged_only", bidirectional=True)
+        self.table.on_click(self._on_click)
+        explorer.param.watch(lambda _: self._show(), ["records", "flagged_only", "search"])
+        explorer.param.watch(lambda _: self._select(), "selected")
+
+    async def _on_drop(self, _event: Any) -> None:
+        files = uploads(self.dropper.value)
+        self.dropper.value.clear()  # the bytes are in hand: do not keep them twice
+        await self.explorer.load(files)
+
+    async def _on_sample(self, event: Any) -> None:
+        if event.new:
+            await self.explorer.load([self.samples[event.new]])
+
+    async def _on_click(self, event: Any) -> None:
+        await self.explorer.select(str(self.table.value.index[event.row]))
+
+    def _show(self) -> None:
+        records = self.explorer.visible
+        self.table.pagination = "remote" if len(records) > REMOTE_ABOVE else None
+        self.table.value = table(records)
+        self._select()
+        everything = list(self.explorer.records.values())
+        shown = f"{len(records)} of " if len(records) != len(everything) else ""
+        self.count.object = f'<span class="heading">{shown}{len(everything)} objects</span>'
+        self.failures.object = failures_html(everything)
+
+    def _select(self) -> None:
+        keys = list(self.table.value.index)
+        self.table.selection = [keys.index(self.explorer.selected)] if self.explorer.selected in keys else []
+
+    def apply(self, palette: theme.Palette) -> None:
+        """The table takes its colours from the page; nothing to do."""
+
+
+_DROPPER_CSS = """
+.filepond--root { font-family: inherit; font-size: 12px; margin: 0; max-height: 64px; overflow: hidden; }
+.filepond--panel-root { background: transparent; border: 1px dashed var(--panel-primary-color); }
+.filepond--drop-label { color: var(--panel-on-background-color); min-height: 60px; }
+.filepond--drop-label label { font-size: 12px; }
+.filepond--list-scroller, .filepond--list { display: none; }
+"""
+_TABLE_CSS = """
+.tabulator { font-size: 12px; font-variant-numeric: tabular-nums; border: 0; background: transparent; }
+.tabulator .tabulator-header, .tabulator .tabulator-header .tabulator-col { background: transparent; border: 0; font-weight: 500; }
+.tabulator-row, .tabulator-row.tabulator-row-even { background: transparent; min-height: 20px; border: 0; color: inherit; }
+.tabulator-row .tabulator-cell { padding: 2px 4px; border: 0; }
+.tabulator-row.tabulator-selected { background: color-mix(in srgb, var(--panel-primary-color) 18%, transparent) !important; }
+"""

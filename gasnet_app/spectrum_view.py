@@ -1,0 +1,294 @@
+"""The spectrum: flux and its noise, masked pixels, lines at z, and under them what the answer rests on.
+
+Wavelengths are vacuum, observed frame, Angstrom, on the lower axis; the upper axis is the rest frame at the z shown.
+Lines follow the z slider in the browser, without asking Python; Python hears of z when the slider is let go.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import panel as pn
+from bokeh.core.properties import value
+from bokeh.layouts import column, row
+from bokeh.models import (
+    Button, ColumnDataSource, CustomJS, HoverTool, LinearAxis, NumericInput, RadioButtonGroup, Range1d, ResetTool,
+    SaveTool, Select, Slider, Span, WheelZoomTool,
+)  # fmt: skip
+from bokeh.models import BoxZoomTool, PanTool
+from bokeh.plotting import figure
+from numpy.typing import NDArray
+
+from engine import Line, Spectrum
+from gasnet_app import theme
+from gasnet_app.state import SMOOTHING, Explorer
+from gasnet_app.words import headline, strongest, z_text
+
+FloatArray = NDArray[np.float64]
+JAVASCRIPT = Path(__file__).parent / "javascript"
+NOTHING = np.full(2, np.nan)  # Bokeh 3.9 paints a varea_step without points for ever
+STEPS = ("1e-3", "1e-4", "1e-5")
+LOWEST_Z = -0.01
+LINE_SETS = [("major", "major lines"), ("all", "all lines"), ("none", "no lines")]
+
+
+def smoothed(spectrum: Spectrum, width: int) -> tuple[FloatArray, FloatArray]:
+    """(flux, sigma), each (n,), NaN at bad pixels: a box of `width` pixels weighted by inverse variance."""
+    good = spectrum.good
+    box = np.ones(width)
+    weight = np.convolve(spectrum.ivar, box, mode="same")
+    flux = np.convolve(spectrum.ivar * np.where(good, spectrum.flux, 0.0), box, mode="same")
+    flux = np.divide(flux, weight, out=np.full(good.size, np.nan), where=good)
+    sigma = np.divide(1.0, np.sqrt(weight), out=np.full(good.size, np.nan), where=good)
+    return flux, sigma
+
+
+def flux_columns(spectrum: Spectrum, width: int) -> dict[str, FloatArray]:
+    """Columns of the flux source: wave, flux (NaN gaps kept), low and high (flux -+ sigma), masked (bad pixels only).
+
+    The band is filled, and a filled path cannot hold NaN: at a bad pixel it is closed to zero height instead.
+    """
+    flux, sigma = smoothed(spectrum, width)
+    good = spectrum.good
+    bridge = np.interp(spectrum.wave, spectrum.wave[good], flux[good])
+    sigma = np.nan_to_num(sigma)
+    beside = ~good | np.r_[~good[1:], False] | np.r_[False, ~good[:-1]]
+    masked = np.where(beside & np.isfinite(spectrum.flux), spectrum.flux, np.nan)
+    return {"wave": spectrum.wave, "flux": flux, "low": bridge - sigma, "high": bridge + sigma, "masked": masked}
+
+
+def line_columns(lines: Sequence[Line], z: float, which: str, p: theme.Palette) -> dict[str, Any]:
+    """Columns of the line source: rest and observed (wave) wavelengths at z, names, colours. Major lines come first."""
+    shown = [line for line in lines if which == "all" or (which == "major" and line.major)]
+    shown.sort(key=lambda line: not line.major)
+    kinds = ["absorption" if line.kind == "absorption" else "emission" for line in shown]
+    rest = np.array([line.wave for line in shown], dtype=float)
+    return {
+        "rest": rest,
+        "wave": rest * (1 + z),
+        "name": [line.name for line in shown],
+        "label": ["" for _ in shown],
+        "kind": kinds,
+        "height": np.array([0.03 if kind == "absorption" else 0.975 for kind in kinds]),
+        "colour": [p.absorption if kind == "absorption" else p.emission for kind in kinds],
+        "dash": ["4 3" if kind == "absorption" else "solid" for kind in kinds],
+        "alpha": np.array([0.55 if line.major else 0.3 for line in shown]),
+    }
+
+
+def robust_limits(values: FloatArray) -> tuple[float, float]:
+    """Vertical limits from percentiles of the unmasked pixels, with room for labels above and below."""
+    seen = values[np.isfinite(values)]
+    low, high = np.percentile(seen, [0.4, 99.6]) if seen.size else (0.0, 1.0)
+    room = (high - low) or abs(high) or 1.0
+    return float(low - 0.16 * room), float(high + 0.24 * room)
+
+
+class SpectrumView:
+    """Draws what the Explorer holds and passes on what the reader does to z, lines and smoothing."""
+
+    def __init__(self, explorer: Explorer, lines: Sequence[Line], marker: Span) -> None:
+        self.explorer, self.line_list = explorer, list(lines)
+        self.palette = theme.palette(False)
+        self.flux = ColumnDataSource({k: NOTHING for k in ("wave", "flux", "low", "high", "masked")})
+        self.lines = ColumnDataSource(line_columns([], 0.0, "none", self.palette), name="lines")
+        self.saliency = ColumnDataSource({k: NOTHING for k in ("wave", "zero", "dz", "dp")}, name="saliency")
+        self.named = {key: ColumnDataSource({"wave": [], "name": []}, name=f"named {key}") for key in ("dz", "dp")}
+        self._build_flux()
+        self.strips = {key: self._strip(key, text) for key, text in (("dz", "|dz/dλ|"), ("dp", "|dP/dλ|"))}
+        self._build_controls()
+        self._wire(marker)
+        self.status = pn.pane.HTML("", css_classes=["status"], sizing_mode="stretch_width", height=20, margin=(2, 8))
+        plots = column(self.figure, *self.strips.values(), sizing_mode="stretch_both")
+        self.view = pn.Column(
+            self.status,
+            pn.pane.Bokeh(plots, sizing_mode="stretch_both"),
+            pn.pane.Bokeh(self.controls, sizing_mode="stretch_width", height=44),
+            sizing_mode="stretch_both",
+        )
+        self._z_shown: float | None = None
+        explorer.param.watch(self._later(self._show_spectrum), ["selected", "smoothing"])
+        explorer.param.watch(self._later(self._show_lines), ["z", "lines", "prediction"])
+        explorer.param.watch(self._later(self._show_saliency), ["saliency"])
+        explorer.param.watch(self._later(self._show_status),
+                             ["spectrum_stage", "prediction_stage", "saliency_stage", "reading"])  # fmt: skip
+        for show in (self._show_spectrum, self._show_lines, self._show_saliency, self._show_status):
+            show()
+
+    @staticmethod
+    def _later(show: Callable[[], None]) -> Callable[..., None]:
+        """Bokeh models may be touched only on the document's turn; answers arrive outside it."""
+        return lambda *_: pn.state.execute(show, schedule=True if pn.state.curdoc else "auto")
+
+    # ---- building ------------------------------------------------------------------------------------------------
+
+    def _build_flux(self) -> None:
+        zoom = WheelZoomTool(dimensions="width")
+        fig = figure(
+            sizing_mode="stretch_both", min_height=220, x_range=Range1d(3600, 9300), y_range=Range1d(0, 1),
+            tools=[PanTool(dimensions="width"), zoom, BoxZoomTool(), ResetTool(), SaveTool(filename="gasnet-spectrum")],
+            toolbar_location="right", min_border_left=64, name="flux", output_backend="canvas",
+            lod_threshold=None,
+        )  # fmt: skip
+        fig.toolbar.active_scroll = zoom
+        fig.toolbar.logo = None
+        fig.extra_y_ranges = {"height": Range1d(0, 1)}
+        self.rest_range = Range1d(3600, 9300, name="rest")
+        fig.extra_x_ranges = {"rest": self.rest_range}
+        fig.add_layout(LinearAxis(x_range_name="rest", axis_label="rest wavelength, vacuum (Å)"), "above")
+        fig.xaxis[1].axis_label = "observed wavelength, vacuum (Å)"
+        fig.xaxis.axis_label_standoff = 2
+        self.band = fig.varea_step("wave", "low", "high", source=self.flux, step_mode="center", fill_alpha=0.25)
+        self.masked = fig.step("wave", "masked", source=self.flux, mode="center", line_alpha=0.3, line_width=1)
+        self.trace = fig.step("wave", "flux", source=self.flux, mode="center", line_width=1)
+        hover = fig.line("wave", "flux", source=self.flux, line_alpha=0)
+        fig.add_tools(HoverTool(renderers=[hover], mode="vline", line_policy="nearest", attachment="above",
+                                tooltips=[("λ", "@wave{0.0} Å"), ("flux", "@flux{0.000}")]))  # fmt: skip
+        self.stems = fig.vspan("wave", source=self.lines, line_color="colour", line_dash="dash", line_alpha="alpha")
+        self.labels = fig.text("wave", "height", "label", source=self.lines, y_range_name="height",
+                               text_color="colour", text_font_size=theme.SMALL, text_font=value(theme.FONT),
+                               text_align="center", text_baseline="middle")  # fmt: skip
+        self.figure = fig
+
+    def _strip(self, key: str, text: str) -> figure:
+        fig = figure(sizing_mode="stretch_width", height=58, x_range=self.figure.x_range, y_range=Range1d(0, 1.35),
+                     toolbar_location=None, tools="", min_border_left=64, min_border_top=0, min_border_bottom=2,
+                     name=key)  # fmt: skip
+        fig.min_border_right = 40
+        fig.xaxis.visible = False
+        fig.grid.visible = False
+        fig.yaxis.axis_label, fig.yaxis.axis_label_orientation = text, "horizontal"
+        fig.yaxis.major_label_text_font_size, fig.yaxis.major_tick_line_color = "0px", None
+        fig.yaxis.minor_tick_line_color = None
+        fig.varea_step("wave", "zero", key, source=self.saliency, step_mode="center", fill_alpha=0.8)
+        fig.text("wave", 1.2, "name", source=self.named[key], text_align="center", text_baseline="middle",
+                 text_font_size=theme.SMALL, text_font=value(theme.FONT))  # fmt: skip
+        return fig
+
+    def _build_controls(self) -> None:
+        top = max(c.z_range[1] for c in self.explorer.worker.survey.classes if c.z_range)
+        self.slider = Slider(start=math.log1p(LOWEST_Z), end=math.log1p(top), step=1e-5, value=0.0, show_value=False,
+                             title=None, sizing_mode="stretch_width", name="z", margin=(10, 12))  # fmt: skip
+        self.typed = NumericInput(value=None, mode="float", low=LOWEST_Z, high=top, placeholder="z", width=92,
+                                  name="typed z", format="0.000000", margin=(4, 4, 4, 8))  # fmt: skip
+        self.back = Button(label="−", width=30, margin=(4, 2))
+        self.forth = Button(label="+", width=30, margin=(4, 2))
+        self.step = RadioButtonGroup(labels=list(STEPS), active=1, margin=(4, 4), name="step")
+        self.line_choice = Select(options=LINE_SETS, value="major", width=110, margin=(4, 4))
+        kernels = [("1", "no smoothing")] + [(str(n), f"box {n} px, ivar-weighted") for n in SMOOTHING[1:]]
+        self.kernel_choice = Select(options=kernels, value="1", width=160, margin=(4, 4))
+        self.controls = row(self.typed, self.back, self.forth, self.step, self.slider, self.line_choice,
+                            self.kernel_choice, sizing_mode="stretch_width", height=40)  # fmt: skip
+
+    def _wire(self, marker: Span) -> None:
+        fig = self.figure
+
+        def script(name: str, **args: Any) -> CustomJS:
+            return CustomJS(args=args, code=(JAVASCRIPT / name).read_text())
+
+        place = script("place.js", lines=self.lines, flux=fig, rest=self.rest_range, slider=self.slider,
+                       typed=self.typed, marker=marker)  # fmt: skip
+        fit = script("fit.js", source=self.flux, flux=fig)
+        self.slider.js_on_change("value", place)
+        self.lines.js_on_change("data", place)
+        fig.js_on_change("inner_width", place)
+        for end in ("start", "end"):
+            fig.x_range.js_on_change(end, place, fit)
+        say = "slider.value_throttled = slider.value"
+        self.typed.js_on_change("value", CustomJS(args={"slider": self.slider}, code=f"""
+            const z = cb_obj.value
+            if (z != null && Math.abs(z - Math.expm1(slider.value)) > 5e-7) {{ slider.value = Math.log1p(z); {say} }}"""))  # fmt: skip
+        for button, sign in ((self.back, -1), (self.forth, 1)):
+            button.js_on_click(CustomJS(args={"slider": self.slider, "step": self.step}, name=f"nudge {sign}", code=f"""
+                const z = Math.expm1(slider.value) + {sign} * Number(step.labels[step.active])
+                slider.value = Math.min(Math.max(Math.log1p(z), slider.start), slider.end); {say}"""))  # fmt: skip
+        self.slider.on_change("value_throttled", self._on_slider)
+        self.line_choice.on_change("value", lambda _a, _o, new: self.explorer.param.update(lines=new))
+        self.kernel_choice.on_change("value", lambda _a, _o, new: self.explorer.param.update(smoothing=int(new)))
+
+    # ---- what the reader did -------------------------------------------------------------------------------------
+
+    def _on_slider(self, _attr: str, _old: float, new: float) -> None:
+        self._z_shown = round(math.expm1(new), 9)  # the browser shows it already: do not send it back
+        self.explorer.z = self._z_shown
+
+    # ---- showing -------------------------------------------------------------------------------------------------
+
+    def _show_spectrum(self) -> None:
+        record = self.explorer.record
+        spectrum = record.spectrum if record else None
+        self.kernel_choice.value = str(self.explorer.smoothing)
+        if spectrum is None:
+            self.flux.data = {k: NOTHING for k in self.flux.data}
+            self.figure.title.text = ""
+            return
+        columns = flux_columns(spectrum, self.explorer.smoothing)
+        self.flux.data = columns
+        start, end = float(spectrum.wave[0]), float(spectrum.wave[-1])
+        if self.flux.tags != [record.key if record else ""]:  # another object: show it whole; smoothing keeps the zoom
+            self.flux.tags = [record.key if record else ""]
+            self.figure.x_range.update(start=start, end=end, reset_start=start, reset_end=end)
+            low, high = robust_limits(columns["flux"])
+            self.figure.y_range.update(start=low, end=high, reset_start=low, reset_end=high)
+        unit = f" ({spectrum.flux_unit})" if spectrum.flux_unit else ""
+        self.figure.yaxis.axis_label = f"flux{unit}"
+
+    def _show_lines(self) -> None:
+        z = self.explorer.z
+        self.line_choice.value = self.explorer.lines
+        known = z is not None
+        self.stems.visible = self.labels.visible = known
+        if known and z != self._z_shown:
+            self.slider.value = math.log1p(z or 0.0)
+            self.rest_range.update(start=self.figure.x_range.start / (1 + z), end=self.figure.x_range.end / (1 + z))
+        self._z_shown = z
+        self.lines.data = line_columns(self.line_list, z or 0.0, self.explorer.lines, self.palette)
+        self._title()
+
+    def _title(self) -> None:
+        """The figure's title also names what a saved picture shows: object, class, z and its model."""
+        record, found, z = self.explorer.record, self.explorer.prediction, self.explorer.z
+        parts = [headline(record.spectrum)] if record and record.spectrum else []
+        if found is not None and z is not None:
+            tuned = abs(z - found.best_z) > 1e-7
+            parts += [found.class_name, f"z = {z:.5f} by hand" if tuned else f"z = {z_text(z, found.best_zerr)}"]
+        self.figure.title.text = "   ".join(parts)
+
+    def _show_saliency(self) -> None:
+        found, prediction = self.explorer.saliency, self.explorer.prediction
+        if found is None or prediction is None:
+            self.saliency.data = {k: NOTHING for k in ("wave", "zero", "dz", "dp")}
+            for source in self.named.values():
+                source.data = {"wave": [], "name": []}
+            return
+        zero = np.zeros(found.wave.size)
+        curves = {"dp": found.dp, "dz": zero if found.dz is None else found.dz}
+        scaled = {key: curve / (curve.max() or 1.0) for key, curve in curves.items()}
+        self.saliency.data = {"wave": found.wave, "zero": zero, **scaled}
+        for key, curve in curves.items():
+            features = strongest(found.wave, curve, prediction.best_z, self.line_list)
+            self.named[key].data = {"wave": [w for w, name in features if name], "name": [n for _, n in features if n]}
+
+    def _show_status(self) -> None:
+        e = self.explorer
+        stages = (e.spectrum_stage, e.prediction_stage, e.saliency_stage)
+        bad = next((s.words for s in stages if s.state == "failed"), "")
+        waiting = next((s.words for s in stages if s.state in ("waiting", "empty")), "")
+        text = bad or (f"{e.reading} …" if e.reading else "") or (f"{waiting} …" if waiting else "")
+        self.status.object = f'<span class="{"bad" if bad else "quiet"}">{pn.util.escape(text)}</span>'
+
+    def apply(self, palette: theme.Palette) -> None:
+        """Draw in another theme's colours. Axes and grounds are the page's business."""
+        self.palette = palette
+        self.band.glyph.fill_color = palette.band
+        self.masked.glyph.line_color = palette.danger
+        self.trace.glyph.line_color = palette.ink
+        for key, strip in self.strips.items():
+            fill, names = strip.renderers
+            fill.glyph.fill_color = palette.accent if key == "dz" else palette.rival
+            names.glyph.text_color = palette.ink
+        self._show_lines()

@@ -1,0 +1,260 @@
+"""Explorer: everything one session knows. No widgets here; views look at it and ask it to change."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import param
+
+from engine import ModelError, Prediction, Saliency, Spectrum, SpectrumError, SurveyError
+from gasnet_app.intake import Upload
+from gasnet_app.worker import Worker
+
+log = logging.getLogger(__name__)
+
+BATCH = 16  # spectra per background question, so that a newly chosen object waits half a second at most
+MOST_OBJECTS = 20_000
+SMOOTHING = (1, 3, 5, 9, 15)  # width of the box kernel, pixels
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where one of the three steps stands, and what to tell the reader of the page."""
+
+    state: Literal["empty", "waiting", "done", "failed"]
+    words: str = ""
+
+
+EMPTY = Stage("empty", "Drop a file, or choose a sample.")
+DONE = Stage("done")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The part of a Prediction that is kept for every object; the PDFs are made again when it is looked at."""
+
+    class_name: str
+    spectype: str
+    p: float
+    z: float
+    zerr: float
+    robust: bool
+    zwarn: int
+    words: tuple[str, ...]
+
+    @classmethod
+    def of(cls, prediction: Prediction) -> Answer:
+        """The short form of a prediction."""
+        return cls(
+            prediction.class_name, prediction.spectype, float(prediction.p[prediction.best]), prediction.best_z,
+            prediction.best_zerr, bool(prediction.robust), int(prediction.zwarn), prediction.words(),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One row of the table: an object with its spectrum, or a file that could not be read with the reason."""
+
+    key: str
+    file: str
+    spectrum: Spectrum | None = None
+    error: str = ""
+    answer: Answer | None = None
+
+    @property
+    def flagged(self) -> bool:
+        """True for what a person should look at: unreadable, warned of, or not robust."""
+        return bool(self.error) or (self.answer is not None and (self.answer.zwarn != 0 or not self.answer.robust))
+
+
+class Explorer(param.Parameterized):
+    """The state of one session. Records are replaced, never edited; stale results are dropped by generation."""
+
+    records: Mapping[str, Record] = param.ClassSelector(class_=Mapping, default=MappingProxyType({}), instantiate=False)
+    selected: str = param.String("", doc="Key of the record that is shown")
+    z: float | None = param.Number(None, allow_None=True, doc="Redshift the lines are drawn at; None before any answer")
+    lines: str = param.Selector(default="major", objects=["major", "all", "none"])
+    smoothing: int = param.Selector(default=1, objects=list(SMOOTHING), doc="Width of the box kernel, pixels")
+    flagged_only: bool = param.Boolean(False)
+    search: str = param.String("")
+    prediction: Prediction | None = param.Parameter(None)
+    saliency: Saliency | None = param.Parameter(None)
+    spectrum_stage: Stage = param.ClassSelector(class_=Stage, default=EMPTY)
+    prediction_stage: Stage = param.ClassSelector(class_=Stage, default=EMPTY)
+    saliency_stage: Stage = param.ClassSelector(class_=Stage, default=EMPTY)
+    reading: str = param.String("", doc="What is being read, in words; empty when nothing is")
+    problem: str = param.String("", doc="What keeps the engine from answering, in words; empty when it answers")
+
+    def __init__(self, worker: Worker, **params: Any) -> None:
+        super().__init__(**params)
+        self.worker = worker
+        self._generation = 0
+        self._closed = False
+
+    # ---- what is there -------------------------------------------------------------------------------------------
+
+    @property
+    def record(self) -> Record | None:
+        """The record that is shown."""
+        return self.records.get(self.selected)
+
+    @property
+    def visible(self) -> list[Record]:
+        """Records that pass the filters: failed files first, then flagged objects, then the rest, as they came."""
+        wanted = self.search.strip().lower()
+        rows = [
+            r for r in self.records.values()
+            if (r.flagged or not self.flagged_only) and (not wanted or wanted in _searchable(r))
+        ]  # fmt: skip
+        return sorted(rows, key=lambda r: 0 if r.error else 1 if r.flagged else 2)
+
+    # ---- files come in -------------------------------------------------------------------------------------------
+
+    async def load(self, sources: Sequence[Upload | Path]) -> None:
+        """Read files one after another, show the first object that opens, then ask the engine about all of them."""
+        shown = False
+        for i, source in enumerate(sources):
+            self.reading = f"Reading {source.name}" + (f" ({i + 1} of {len(sources)})" if len(sources) > 1 else "")
+            added = self._with_keys(source.name, await self._read(source))
+            self.records = MappingProxyType({**self.records, **{r.key: r for r in added}})
+            first = next((r for r in added if r.spectrum is not None), None)
+            if first is not None and not shown:
+                shown = True
+                await self.select(first.key)
+        self.reading = ""
+        if not self.selected and self.records:
+            await self.select(next(iter(self.records)))
+        await self._answer_the_rest()
+
+    async def _read(self, source: Upload | Path) -> list[Record]:
+        try:
+            spectra = await self.worker.open(source)
+        except SpectrumError as error:
+            return [Record(source.name, source.name, error=str(error))]
+        room = MOST_OBJECTS - len(self.records)
+        records = [Record(s.object_id or source.name, source.name, spectrum=s) for s in spectra[:room]]
+        if len(spectra) > room:
+            left = f"{len(spectra) - room} objects left out: a session holds {MOST_OBJECTS}. Use `gasnet classify`"
+            records.append(Record(source.name, source.name, error=left))
+        return records
+
+    def _with_keys(self, file: str, records: Sequence[Record]) -> list[Record]:
+        """Keys are object ids. The same object of the same file is replaced; of another file it gets a number."""
+        taken = {key: r.file for key, r in self.records.items()}
+        keyed = []
+        for record in records:
+            key, n = record.key, 1
+            while key in taken and (taken[key] != file or any(key == k.key for k in keyed)):
+                n += 1
+                key = f"{record.key} ({n})"
+            taken[key] = file
+            keyed.append(replace(record, key=key))
+        return keyed
+
+    async def _answer_the_rest(self) -> None:
+        """Ask about every object that has no answer yet, a small batch at a time."""
+        while not self._closed:
+            left = [r for r in self.records.values() if r.spectrum is not None and r.answer is None][:BATCH]
+            if not left or self.problem:
+                return
+            await self._predict(left)
+
+    # ---- one object is looked at ---------------------------------------------------------------------------------
+
+    async def select(self, key: str) -> None:
+        """Show an object: its spectrum at once, then the engine's answer, then what the answer rests on."""
+        if key not in self.records or self._closed:
+            return
+        self._generation += 1
+        mine, record = self._generation, self.records[key]
+        if record.spectrum is None:
+            stage = Stage("failed", f"{record.error}")
+            quiet = Stage("empty", "No spectrum, no answer.")
+            self.param.update(selected=key, z=None, prediction=None, saliency=None, spectrum_stage=stage,
+                              prediction_stage=quiet, saliency_stage=quiet)  # fmt: skip
+            return
+        self.param.update(
+            selected=key, z=None, prediction=None, saliency=None, spectrum_stage=DONE,
+            prediction_stage=Stage("waiting", "Asking the ensemble"),
+            saliency_stage=Stage("waiting", "Comes after the answer"),
+        )  # fmt: skip
+        predictions = await self._predict([record])
+        if mine != self._generation:
+            return
+        if not predictions:
+            self.param.update(z=0.0 if self.z is None else self.z, prediction_stage=Stage("failed", self.problem),
+                              saliency_stage=Stage("empty", "Comes after the answer"))  # fmt: skip
+            return
+        found = predictions[0]
+        z = found.best_z if self.z is None else self.z  # a z set by hand while waiting is kept
+        self.param.update(prediction=found, z=z, prediction_stage=DONE, saliency_stage=Stage("waiting", "Tracing back"))
+        await self._explain(record.spectrum, found.best, mine)
+
+    async def _predict(self, records: Sequence[Record]) -> list[Prediction]:
+        """Predictions of these records, kept in short form in the table; an empty list when the engine cannot."""
+        try:
+            found = await self.worker.predict([r.spectrum for r in records if r.spectrum is not None])
+        except (ModelError, SurveyError) as error:
+            self.problem = str(error)
+            return []
+        except Exception as error:  # a fault of ours: the page says so and goes on, the log has it whole
+            log.exception("prediction failed")
+            self.problem = f"The engine failed ({type(error).__name__}: {error}). Please report this."
+            return []
+        self.problem = ""
+        answered = {r.key: replace(r, answer=Answer.of(p)) for r, p in zip(records, found, strict=True)}
+        self.records = MappingProxyType({**self.records, **{k: r for k, r in answered.items() if k in self.records}})
+        return found
+
+    async def _explain(self, spectrum: Spectrum, class_index: int, mine: int) -> None:
+        try:
+            found = await self.worker.explain(spectrum, class_index)
+        except Exception as error:
+            log.exception("saliency failed")
+            if mine == self._generation:
+                words = f"Saliency failed ({type(error).__name__}: {error}). Please report this."
+                self.saliency_stage = Stage("failed", words)
+            return
+        if mine == self._generation:
+            self.param.update(saliency=found, saliency_stage=DONE)
+
+    # ---- moving about --------------------------------------------------------------------------------------------
+
+    async def step(self, by: int) -> None:
+        """Select the object `by` rows further down the visible table; stays put at the ends."""
+        keys = [r.key for r in self.visible]
+        if keys:
+            here = keys.index(self.selected) if self.selected in keys else (-1 if by > 0 else len(keys))
+            there = keys[min(max(here + by, 0), len(keys) - 1)]
+            if there != self.selected:
+                await self.select(there)
+
+    def peaks(self) -> list[float]:
+        """Redshifts of the peaks of the best class's p(z), heaviest first; empty for stars and before the answer."""
+        row = None if self.prediction is None else self.prediction.row(self.prediction.best)
+        return [] if row is None or self.prediction is None else [peak.z for peak in self.prediction.peaks(row)]
+
+    def rival(self, by: int) -> None:
+        """Put the lines on the next (by = 1) or the previous (by = -1) peak of p(z)."""
+        peaks = self.peaks()
+        if peaks:
+            z = peaks[0] if self.z is None else self.z
+            here = min(range(len(peaks)), key=lambda i: abs(peaks[i] - z))
+            self.z = peaks[(here + by) % len(peaks)]
+
+    def close(self) -> None:
+        """The session is over: stop asking, let go of the spectra."""
+        self._closed = True
+        self._generation += 1
+        with param.parameterized.discard_events(self):  # the views are gone: nobody must draw any more
+            self.param.update(records=MappingProxyType({}), prediction=None, saliency=None)
+
+
+def _searchable(record: Record) -> str:
+    answer = record.answer
+    return " ".join([record.key, record.file, record.error, answer.class_name if answer else ""]).lower()

@@ -1,0 +1,54 @@
+"""The engine of this server process: loaded once, one inference at a time, never on the event loop's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from engine import Ensemble, Prediction, Saliency, Spectrum, Survey, load_ensemble, load_survey, saliency
+from gasnet_app.intake import Upload, open_path, open_upload
+
+T = TypeVar("T")
+
+
+class Worker:
+    """Awaitable engine. Reading runs beside inference; inference runs on one thread, in the order asked for.
+
+    survey_name : survey whose classes and model answer; load : how its ensemble is loaded, once, at the first question
+    """
+
+    def __init__(self, survey_name: str = "sdss", load: Callable[[str], Ensemble] = load_ensemble) -> None:
+        self.survey: Survey = load_survey(survey_name)
+        self._load = functools.cache(lambda: load(survey_name))
+        self._engine = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+
+    async def _ask(self, question: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._engine, question)
+
+    async def open(self, source: Upload | Path) -> list[Spectrum]:
+        """The spectra of an upload or of a file. Raises SpectrumError."""
+        if isinstance(source, Upload):
+            return await asyncio.to_thread(open_upload, source)
+        return await asyncio.to_thread(open_path, source)
+
+    async def card(self) -> dict:
+        """The model card of the loaded ensemble. Raises ModelError or SurveyError when none can be loaded."""
+        return dict(await self._ask(lambda: self._load().card))
+
+    async def predict(self, spectra: Sequence[Spectrum]) -> list[Prediction]:
+        """One prediction per spectrum, in order. Raises ModelError or SurveyError when none can be loaded."""
+        return await self._ask(lambda: self._load().predict(spectra))
+
+    async def explain(self, spectrum: Spectrum, class_index: int) -> Saliency:
+        """Saliency of one class on the spectrum's observed wavelengths."""
+        return await self._ask(lambda: saliency(self._load(), spectrum, class_index))
+
+
+@functools.cache
+def shared_worker() -> Worker:
+    """The one worker of this process; every session asks it."""
+    return Worker()
