@@ -1,0 +1,203 @@
+"""The `gasnet` command: catalogues, exit codes, one line per error, never a traceback."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from engine import cli
+from engine.networks import build
+from engine.registry import card_base, save_member, sha256_of, write_card
+from engine.survey import load_survey
+from tests.test_classify import sdss_file
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """A model folder as `gasnet train` leaves it, with untrained weights."""
+    folder, survey = tmp_path_factory.mktemp("model"), load_survey("sdss")
+    network = build("matched", survey)
+    save_member(network, folder / "member-0.safetensors")
+    member = {"file": "member-0.safetensors", "seed": 0, "sha256": sha256_of(folder / "member-0.safetensors")}
+    mae = {survey.names[i]: 0.01 for i in survey.extragalactic}
+    write_card(folder, card_base("untrained", survey, network, [0]) | {"members": [member], "mae": mae})
+    return folder
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command as the shell does: (exit code, stdout, stderr)."""
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["gasnet", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return int(ended.value.code or 0), out, err
+
+    return command
+
+
+def write_bad_files(folder: Path) -> set[str]:
+    """Every kind of file that cannot be classified; their names."""
+    whole = sdss_file(folder / "whole.fits").read_bytes()
+    (folder / "whole.fits").unlink()
+
+    def table(name: str, **changes: np.ndarray) -> None:
+        n = 3000
+        columns = {"flux": np.ones(n) + np.arange(n) % 7, "loglam": 3.6 + 1e-4 * np.arange(n), "ivar": np.ones(n)}
+        Table({**columns, "and_mask": np.zeros(n, "i4"), **changes}).write(folder / name, format="fits")
+
+    (folder / "truncated.fits").write_bytes(whole[: len(whole) // 2])
+    (folder / "zero-byte.fits").touch()
+    (folder / "text.fits").write_text("wave flux\n4000 1\n")
+    (folder / "random.fits").write_bytes(bytes(range(256)) * 20)
+    fits.PrimaryHDU(np.zeros((50, 50))).writeto(folder / "image-only.fits")
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(Table({"flux": [], "loglam": []}))]).writeto(
+        folder / "empty.fits"
+    )
+    table("all-nan.fits", flux=np.full(3000, np.nan))
+    table("negative-ivar.fits", ivar=np.full(3000, -1.0))
+    table("non-monotonic.fits", loglam=3.6 + 1e-4 * np.random.default_rng(0).permutation(3000))
+    table("out-of-range.fits", loglam=4.1 + 1e-5 * np.arange(3000))
+    table("wrong-unit.fits", loglam=np.linspace(0.4, 0.9, 3000))
+    Table({"flux": [1.0], "loglam": [3.7], "ivar": [1.0], "and_mask": [0]}).write(
+        folder / "one-pixel.fits", format="fits"
+    )
+    (folder / "table.csv").write_text("a,b\n1,2\n")
+    return {path.name for path in folder.iterdir()}
+
+
+def test_every_bad_file_gets_its_reason_and_the_good_one_its_answer(tmp_path, model, run):
+    night = tmp_path / "night"
+    sdss_file(night / "good.fits")
+    bad = write_bad_files(night) - {"good.fits"}
+    code, out, err = run("classify", night, "--survey", "sdss", "--model", model, "--output", tmp_path / "out.ecsv")
+    table = Table.read(tmp_path / "out.ecsv")
+    errors = {Path(row["path"]).name: row["error"] for row in table if row["error"]}
+    assert code == 1
+    assert out == ""
+    assert len(table) == len(bad) + 1
+    assert set(errors) == bad
+    assert len(err.splitlines()) == len(bad) + 1
+    assert all(f"{name}: {error}" in err for name, error in errors.items())
+
+
+def test_ten_million_pixels_are_refused_by_their_header(tmp_path, model, run):
+    """A sparse file: reading it would take 160 MB."""
+    path = tmp_path / "huge.fits"
+    columns = [fits.Column(name, "E", array=np.ones(10, "f4")) for name in ("flux", "loglam", "ivar")]
+    small = io.BytesIO()
+    fits.HDUList(
+        [fits.PrimaryHDU(), fits.BinTableHDU.from_columns([*columns, fits.Column("and_mask", "J", array=np.zeros(10))])]
+    ).writeto(small)
+    head = small.getvalue()[: 2 * 2880].replace(b"NAXIS2  =                   10", b"NAXIS2  =             10000000")
+    with path.open("wb") as file:
+        file.write(head)
+        file.truncate(len(head) + 160_000_000)
+    code, _, err = run("classify", path, "--model", model, "--output", tmp_path / "out.csv")
+    assert code == 1
+    assert "huge.fits: " in err
+
+
+@pytest.mark.parametrize("ending", [".ecsv", ".csv", ".fits", ".parquet"])
+def test_a_good_file_exits_with_0(tmp_path, model, run, ending):
+    good = sdss_file(tmp_path / "good.fits")
+    code, _, err = run("classify", good, "--model", model, "-o", tmp_path / f"out{ending}", "--batch-size", 2)
+    assert code == 0
+    assert err == f"gasnet: 1 spectra classified, 0 errors -> {tmp_path}/out{ending}\n"
+    assert (tmp_path / f"out{ending}").stat().st_size > 0
+
+
+def test_a_missing_path_and_an_empty_directory_are_said_in_one_line_each(tmp_path, model, run):
+    (tmp_path / "empty").mkdir()
+    code, _, err = run("classify", tmp_path / "gone", tmp_path / "empty", "--model", model, "-o", tmp_path / "out.csv")
+    assert code == 1
+    assert [line.split(": ")[1].split("/")[-1] for line in err.splitlines()[:2]] == ["gone", "empty"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["classify", "x.fits", "-o", "out.xlsx"], "out.xlsx: unknown ending '.xlsx'"),
+        (["classify", "x.fits", "-o", "nowhere/out.csv"], "folder nowhere does not exist"),
+        (["classify", "x.fits", "-o", "out.csv", "--model", "nonsense"], "no such model"),
+        (
+            ["classify", "x.fits", "-o", "out.csv", "--model", "MODEL", "--survey", "desi"],
+            "was trained for survey sdss",
+        ),
+        (["classify", "x.fits", "-o", "out.csv", "--model", "MODEL", "--device", "abacus"], "no device 'abacus'"),
+        (["validate", "nowhere", "--model", "MODEL"], "nowhere: holds neither manifest.csv nor a .npz"),
+        (["networks", "--survey", "nonsense"], "no survey 'nonsense'"),
+        (["train", "--out", "run", "--spectra", "5", "--minutes", "1"], "either minutes or spectra"),
+        (["simulate", "--out", "mock", "--templates", "nowhere"], "nowhere"),
+    ],
+)
+def test_an_error_is_one_line_with_exit_code_1(tmp_path, monkeypatch, model, run, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(*[model if a == "MODEL" else a for a in arguments])
+    assert code == 1
+    assert said in err
+    assert err.startswith("gasnet: ")
+    assert len(err.splitlines()) == 1
+
+
+def test_an_unforeseen_error_is_one_line_too_unless_debugging(monkeypatch, run):
+    def broken(*_args: object) -> None:
+        raise RuntimeError("out of\nluck")
+
+    monkeypatch.setattr("engine.networks.build", broken)
+    code, _, err = run("networks")
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert "internal error, RuntimeError: out of luck" in err
+    monkeypatch.setenv("GASNET_DEBUG", "1")
+    monkeypatch.setattr(sys, "argv", ["gasnet", "networks"])
+    with pytest.raises(RuntimeError):
+        cli.main()
+
+
+def test_wrong_usage_exits_with_2(run):
+    assert run("classify")[0] == 2
+
+
+def test_networks_lists_parameters_multiply_adds_and_grid(run):
+    code, out, _ = run("networks")
+    assert code == 0
+    line = next(line for line in out.splitlines() if "gasnet2" in line)
+    assert "29,096,547" in line  # 4,159,293 and six times 4,156,209
+    assert "556.7 M" in line
+    assert "5001 px, linear, 4000-9000 A" in line
+
+
+def test_models_lists_what_is_there(run, monkeypatch, tmp_path, model):
+    assets = tmp_path / "assets"
+    (assets / "models").mkdir(parents=True)
+    (assets / "surveys").symlink_to(Path(cli.__file__).parents[1] / "assets" / "surveys")
+    (assets / "models" / "sdss-matched-v1").symlink_to(model)
+    monkeypatch.setenv("GASNET_ASSETS", str(assets))
+    code, out, _ = run("models")
+    assert code == 0
+    line = next(line for line in out.splitlines() if "sdss-matched-v1" in line)
+    assert "matched" in line
+    assert "yes" in line
+
+
+def test_serve_opens_the_app_on_this_machine_only(run, monkeypatch):
+    called = []
+    monkeypatch.setattr(cli.subprocess, "call", lambda command: called.append(command) or 0)
+    assert run("serve", "--port", 5999)[0] == 0
+    assert called[0][1:4] == ["-m", "panel", "serve"]
+    assert called[0][4].endswith("gasnet_app")
+    assert called[0][called[0].index("--address") + 1] == "127.0.0.1"
+    assert "--allow-websocket-origin=127.0.0.1:5999" in called[0]
+
+
+def test_help_comes_without_loading_torch():
+    code = "import sys, engine.cli; assert 'torch' not in sys.modules and 'astropy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
