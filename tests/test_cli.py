@@ -63,6 +63,7 @@ def write_bad_files(folder: Path) -> set[str]:
         folder / "empty.fits"
     )
     table("all-nan.fits", flux=np.full(3000, np.nan))
+    table("constant.fits", flux=np.ones(3000))
     table("negative-ivar.fits", ivar=np.full(3000, -1.0))
     table("non-monotonic.fits", loglam=3.6 + 1e-4 * np.random.default_rng(0).permutation(3000))
     table("out-of-range.fits", loglam=4.1 + 1e-5 * np.arange(3000))
@@ -77,13 +78,16 @@ def write_bad_files(folder: Path) -> set[str]:
 def test_every_bad_file_gets_its_reason_and_the_good_one_its_answer(tmp_path, model, run):
     night = tmp_path / "night"
     sdss_file(night / "good.fits")
-    bad = write_bad_files(night) - {"good.fits"}
+    reversed_columns = {name: column[::-1] for name, column in Table.read(night / "good.fits").items()}
+    Table(reversed_columns).write(night / "reversed.fits")
+    bad = write_bad_files(night) - {"good.fits", "reversed.fits"}
     code, out, err = run("classify", night, "--survey", "sdss", "--model", model, "--output", tmp_path / "out.ecsv")
     table = Table.read(tmp_path / "out.ecsv")
     errors = {Path(row["path"]).name: row["error"] for row in table if row["error"]}
     assert code == 1
     assert out == ""
-    assert len(table) == len(bad) + 1
+    assert len(table) == len(bad) + 2
+    assert len(set(table["class"][table["error"].filled("") == ""])) == 1  # turned round, it is the same spectrum
     assert set(errors) == bad
     assert len(err.splitlines()) == len(bad) + 1
     assert all(f"{name}: {error}" in err for name, error in errors.items())
