@@ -54,7 +54,7 @@ class Ensemble:
 
     def gridded(self, spectra: Sequence[Spectrum]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(B, grid.n) flux and ivar of spectra on the network's grid."""
-        pairs = [regrid(spectrum, self.grid) for spectrum in spectra]
+        pairs = [regrid(_in_range(spectrum), self.grid) for spectrum in spectra]
         return np.stack([flux for flux, _ in pairs]), np.stack([ivar for _, ivar in pairs])
 
     def predict(
@@ -150,6 +150,14 @@ class Ensemble:
             if len(peaks) > 1 and peaks[1].weight > RIVAL_WEIGHT:
                 zwarn |= ZWarn.SMALL_DELTA_CHI2
         return zwarn
+
+
+def _in_range(spectrum: Spectrum) -> Spectrum:
+    """The spectrum in a flux unit that single precision can square: 1e-17 erg/s/cm2/A in cgs it cannot."""
+    scale = float(np.abs(spectrum.flux[spectrum.good]).mean())
+    if 1e-6 < scale < 1e6 or scale == 0:
+        return spectrum
+    return spectrum.with_(flux=spectrum.flux / scale, ivar=spectrum.ivar * scale**2)
 
 
 def _with_zwarn(draft: Prediction, zwarn: ZWarn) -> Prediction:

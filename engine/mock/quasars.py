@@ -105,9 +105,9 @@ class Quasars:
     def add_narrow_lines(
         self, flux: Float32Array, grid: LogGrid, z: FloatArray, lsf_kms: float, rng: np.random.Generator
     ) -> None:
-        """[O III] and its companions from the narrow-line region, in place; EW([O III]) is lognormal around 12 A."""
+        """[O III] and its companions from the narrow-line region, in place; EW([O III]) is lognormal around 15 A."""
         n = len(z)
-        ew = np.exp(rng.normal(np.log(12), 0.9, n)) * (rng.random(n) < 0.85)
+        ew = np.exp(rng.normal(np.log(15), 1.0, n)) * (rng.random(n) < 0.85)
         sigma = np.hypot(np.exp(rng.normal(np.log(170), 0.35, n)), lsf_kms)
         pixel = (np.log10(5030 * (1 + z)) - grid.loglam_min) / grid.step
         level = flux[np.arange(n), np.clip(pixel, 0, grid.n - 1).astype(int)]

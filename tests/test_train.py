@@ -1,0 +1,127 @@
+"""Training: a folder in, resumable at any moment, a loadable model out."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import engine
+from engine import train as training
+from engine.mock import Simulator
+from engine.train import CHUNK, TrainConfig, train
+from fake_templates import make_templates
+
+TINY = {"features": 4, "filters": 4, "hidden": 8}
+
+
+@pytest.fixture(scope="module")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_templates(tmp_path_factory.mktemp("templates"))
+
+
+@pytest.fixture(autouse=True)
+def _small_pools(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Full pools take 15 s to prepare."""
+    monkeypatch.setattr(training, "Simulator", small_simulator)
+
+
+@functools.cache
+def small_simulator(*args: Any, **kwargs: Any) -> Simulator:
+    return Simulator(*args, **kwargs, n_pool=40)
+
+
+def config(templates: Path, **changes: Any) -> TrainConfig:
+    plain = {"members": 1, "spectra": 2 * CHUNK, "templates": str(templates), "device": "cpu", "validation": 130}
+    return TrainConfig(**(plain | {"network_config": TINY, "checkpoint_seconds": 0.0} | changes))
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_after(chunks: int) -> Any:
+    seen = []
+
+    def progress(facts: dict[str, Any]) -> None:
+        seen.append(facts)
+        if len(seen) > chunks:
+            raise Killed
+
+    return progress
+
+
+def test_a_run_writes_members_a_log_and_a_card_that_loads(templates: Path, tmp_path: Path) -> None:
+    seen: list[dict[str, Any]] = []
+    folder = train(config(templates, members=2, spectra=8 * CHUNK, name="tiny"), tmp_path, seen.append)
+    assert {facts["member"] for facts in seen} == {0, 1}
+    assert seen[-1]["done"] == 1
+    assert {"rate", "eta", "loss"} <= seen[0].keys()
+    assert seen[7]["loss"] < seen[0]["loss"]
+    ensemble = engine.load_ensemble(folder, device="cpu")
+    assert len(ensemble.members) == 2
+    card = ensemble.card
+    assert card["seeds"] == [0, 1]
+    assert set(card["mae"]) == {c.name for c in ensemble.survey.classes if c.z_range}
+    assert card["validation"]["n"] == 130
+    assert sum(facts["n"] for facts in card["validation"]["classes"].values()) == 130
+    assert "templates" not in card["training"], "paths of the machine stay out of the card"
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert lines[0]["spectra"] == 8 * CHUNK
+
+
+def test_a_killed_run_goes_on_where_its_checkpoint_is(templates: Path, tmp_path: Path) -> None:
+    plan = config(templates, spectra=4 * CHUNK)
+    with pytest.raises(Killed):
+        train(plan, tmp_path, kill_after(2))
+    seen: list[dict[str, Any]] = []
+    train(plan, tmp_path, seen.append)
+    assert [facts["spectra"] for facts in seen] == [3 * CHUNK, 4 * CHUNK]
+    assert not list(tmp_path.glob("*checkpoint*")), "checkpoints are removed once the member is final"
+
+
+def test_a_torn_checkpoint_falls_back_to_the_one_before(
+    templates: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = config(templates, spectra=4 * CHUNK)
+    with pytest.raises(Killed):
+        train(plan, tmp_path, kill_after(2))
+    checkpoint = tmp_path / "member-0.checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    seen: list[dict[str, Any]] = []
+    train(plan, tmp_path, seen.append)
+    assert seen[0]["spectra"] == 2 * CHUNK
+    assert "unreadable checkpoint" in capsys.readouterr().out
+
+
+def test_a_finished_member_is_not_trained_again(templates: Path, tmp_path: Path) -> None:
+    train(config(templates), tmp_path)
+    before = load_file(tmp_path / "member-0.safetensors")
+    seen: list[dict[str, Any]] = []
+    train(config(templates, members=2), tmp_path, seen.append)
+    assert {facts["member"] for facts in seen} == {1}
+    after = load_file(tmp_path / "member-0.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_folder_of_another_run_is_refused_by_the_setting_that_differs(templates: Path, tmp_path: Path) -> None:
+    train(config(templates), tmp_path)
+    with pytest.raises(ValueError, match="seed = 0, not 5"):
+        train(config(templates, seed=5), tmp_path)
+
+
+def test_the_papers_network_trains_through_the_same_loop(templates: Path, tmp_path: Path) -> None:
+    plan = config(templates, network="gasnet2", network_config=None, spectra=CHUNK, batch_size=64, validation=26)
+    ensemble = engine.load_ensemble(train(plan, tmp_path), device="cpu")
+    assert ensemble.members[0].name == "gasnet2"
+
+
+@pytest.mark.parametrize("changes", [{"members": 0}, {"spectra": None}, {"minutes": 3.0}])
+def test_a_configuration_out_of_bounds_is_refused(templates: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="TrainConfig"):
+        config(templates, **changes)
