@@ -5,18 +5,15 @@ specutils (astropy's package for spectra) knows JWST, HST, 2dFGRS, GAMA, OzDES, 
 
 from __future__ import annotations
 
-import threading
-import warnings
 from typing import Any
 
 import numpy as np
 
 from engine.readers.clean import check_length, gather, spectrum
+from engine.readers.quiet import quietly
 from engine.readers.source import Source
 from engine.readers.units import to_flam
 from engine.spectrum import Spectrum, SpectrumError
-
-_WARNINGS_LOCK = threading.Lock()  # warnings.catch_warnings is not safe between threads
 
 
 def is_fits(source: Source) -> bool:
@@ -49,9 +46,7 @@ def _ask_specutils(source: Source) -> list[Any]:
         return []  # a picture; spares the import
     from astropy.io.registry import IORegistryError
 
-    with _WARNINGS_LOCK, warnings.catch_warnings():
-        # The loaders warn of non-standard cards and units in files that read well; failures raise.
-        warnings.simplefilter("ignore")
+    with quietly():
         import specutils
 
         for kind in (specutils.Spectrum, specutils.SpectrumList):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from engine.readers.clean import MAX_OBJECTS, MAX_PIXELS, check_length, gather, spectrum
 from engine.readers.fitsfile import Hdu
 from engine.readers.image import ivar_from, medium
+from engine.readers.quiet import quietly
 from engine.readers.source import Source
 from engine.readers.units import to_angstrom, to_flam
 from engine.spectrum import Spectrum, SpectrumError
@@ -239,7 +240,8 @@ def _ecsv(source: Source) -> tuple[list[Column], dict[str, Any]]:
     from astropy.table import Table  # slow to import, and only ECSV needs it
 
     try:
-        table = Table.read(source.text.splitlines(), format="ascii.ecsv")
+        with quietly():
+            table = Table.read(source.text.splitlines(), format="ascii.ecsv")
     except Exception as error:  # astropy raises many kinds for a broken header or body
         raise SpectrumError(f"{source.name}: not a valid ECSV table: {error}. Write it again with astropy") from error
     columns = [Column(n, str(table[n].unit or ""), np.ma.filled(np.ma.asarray(table[n]), _fill(table[n])))

@@ -9,6 +9,7 @@ import numpy as np
 from astropy import units as u
 
 from engine.readers.clean import FLAM, OPTICAL
+from engine.readers.quiet import quietly
 from engine.spectrum import FloatArray, SpectrumError
 
 _FLAM = 1e-17 * u.erg / u.s / u.cm**2 / u.AA
@@ -87,8 +88,10 @@ def _parse(text: str, ampere_is_angstrom: bool = False) -> Any:
     text = re.sub(r"\bcounts?\b", "ct", re.sub(r"\bergs\b", "erg", text, flags=re.IGNORECASE), flags=re.IGNORECASE)
     if ampere_is_angstrom or text == "A":
         text = re.sub(r"\bA(?=$|[\s)*/^-]|\d)", "Angstrom", text)  # nobody measures spectra per ampere
+    text = re.sub(r"\bADU\b", "adu", text)
     try:
-        unit = u.Unit(text, parse_strict="silent")
+        with quietly():  # "erg/s/cm2/A" warns of its slashes, and is what everybody writes
+            unit = u.Unit(text, parse_strict="silent")
     except (ValueError, TypeError):
         return None
     return None if isinstance(unit, u.UnrecognizedUnit) else unit
