@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from tests.makers import galaxy, make_sdss
+from makers import galaxy, make_sdss
 
 _REALSPEC = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "realspec"
 

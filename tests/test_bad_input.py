@@ -6,15 +6,15 @@ import io
 import time
 from pathlib import Path
 
+import makers
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from makers import BAD_FILES, galaxy, make_bad, make_sdss, make_table
 
 from engine.readers import read
 from engine.spectrum import Spectrum, SpectrumError
-from tests import makers
-from tests.makers import BAD_FILES, galaxy, make_bad, make_sdss, make_table
 
 
 @pytest.mark.parametrize("name", BAD_FILES)

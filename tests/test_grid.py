@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from makers import galaxy, galaxy_on, make_desi, make_sdss
 
 from engine.grid import LinearGrid, LogGrid, ZGrid, regrid
 from engine.readers import read
 from engine.spectrum import Spectrum
-from tests.makers import galaxy, galaxy_on, make_desi, make_sdss
 
 LOG = LogGrid()
 

@@ -14,12 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-
-from engine.readers import FORMATS, desi, read, sdss
-from engine.readers.clean import air_to_vacuum, estimate_ivar
-from engine.readers.source import opened
-from engine.spectrum import SpectrumError
-from tests.makers import (
+from makers import (
     galaxy,
     galaxy_on,
     make_desi,
@@ -31,6 +26,11 @@ from tests.makers import (
     make_table,
     make_wcs1d,
 )
+
+from engine.readers import FORMATS, desi, read, sdss
+from engine.readers.clean import air_to_vacuum, estimate_ivar
+from engine.readers.source import opened
+from engine.spectrum import SpectrumError
 
 LABEL = {"spectype": "GALAXY", "subclass": "STARFORMING", "z": 0.1, "zerr": 2e-5, "zwarning": 4}
 
