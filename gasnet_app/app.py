@@ -20,25 +20,16 @@ from gasnet_app.state import Explorer
 from gasnet_app.worker import Worker, shared_worker
 
 HEADER = 40
-CSS = f"""
-:host, body {{ font-size: {theme.BODY}; font-variant-numeric: tabular-nums; }}
-.heading {{ font-size: {theme.SMALL}; letter-spacing: .06em; text-transform: uppercase; opacity: .65; margin: 6px 0 2px; }}
-"""
-TEXT_CSS = f"""
-:host {{ font-size: {theme.BODY}; font-variant-numeric: tabular-nums; color: var(--panel-on-background-color); line-height: 1.35; }}
-.heading {{ font-size: {theme.SMALL}; letter-spacing: .06em; text-transform: uppercase; opacity: .65; margin: 8px 0 2px; }}
-.big {{ font-size: {theme.LARGE}; font-weight: 600; }}
-.quiet {{ opacity: .7; font-size: {theme.SMALL}; }}
-.bad, .unstable {{ color: var(--danger-ink, #b3261e); }}
-ul {{ margin: 0; padding-left: 16px; }}
-ul.failures {{ list-style: none; padding: 0; font-size: {theme.SMALL}; }}
-ul.failures li {{ margin-bottom: 4px; overflow-wrap: anywhere; }}
-"""
+BAR = {
+    ".MuiAppBar-root": {"bgcolor": "primary.contrastText", "color": "primary.main", "boxShadow": "none", "backgroundImage": "none"},
+    ".MuiToolbar-root": {"minHeight": f"{HEADER}px !important", "height": f"{HEADER}px"},
+    ".MuiTypography-root.title": {"fontSize": theme.LARGE, "color": "inherit"},
+}
 
 
 def build_page(worker: Worker | None = None) -> pmui.Page:
     """A page for one session. Raises nothing for a missing model: the page says what is missing."""
-    pn.extension("filedropper", "tabulator", notifications=True, reconnect=True)
+    pn.extension("filedropper", "tabulator", notifications=True, reconnect=True, respect_explicit_sizing=True)
     hv.extension("bokeh")
     explorer = Explorer(worker or shared_worker())
     lines = load_lines()
@@ -51,13 +42,13 @@ def build_page(worker: Worker | None = None) -> pmui.Page:
     help_dialog = pmui.Dialog(_help(), title="Keys", close_on_click=True)
     keyboard = Keyboard(explorer, lambda: help_dialog.param.update(open=not help_dialog.open))
     body = pn.Row(
-        pn.Column(objects.view, width=290, sizing_mode="stretch_height"),
-        spectrum.view,
-        pn.Column(redshift.view, width=300, sizing_mode="stretch_height"),
-        keyboard, help_dialog,
-        styles={"height": f"calc(100vh - {HEADER + 12}px)"}, sizing_mode="stretch_both",
+        objects.view, spectrum.view, redshift.view,
+        styles={"height": f"calc(100vh - {HEADER + 8}px)"}, sizing_mode="stretch_both",
     )  # fmt: skip
-    page = pmui.Page(title="GaSNet Explorer", main=[body], theme_config=theme.material(), busy_indicator=None)
+    page = pmui.Page(
+        title="GaSNet Explorer", main=[body, keyboard, help_dialog], theme_config=theme.material(),
+        busy_indicator=None, sx=BAR,
+    )  # fmt: skip
     page.param.watch(lambda event: _apply(views, event.new), "dark_theme")
     _apply(views, page.dark_theme)
     pn.state.onload(_first(explorer))
@@ -81,4 +72,4 @@ def _apply(views: tuple[Any, ...], dark: bool) -> None:
 
 def _help() -> pn.pane.HTML:
     rows = "".join(f"<tr><td><kbd>{keys}</kbd></td><td>{what}</td></tr>" for keys, what in HELP)
-    return pn.pane.HTML(f"<table>{rows}</table>")
+    return theme.html(f"<table>{rows}</table>")

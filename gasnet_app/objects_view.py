@@ -31,7 +31,8 @@ def _mark(record: Record) -> str:
 def _class(record: Record) -> str:
     if record.error:
         return "not read"
-    return record.answer.class_name if record.answer else "…"
+    name = record.answer.class_name if record.answer else "…"
+    return name.removeprefix("GALAXY_").removeprefix("QSO_")  # as the paper's figures; the full name is on the right
 
 
 def _z(record: Record) -> str:
@@ -60,26 +61,26 @@ class ObjectsView:
     def __init__(self, explorer: Explorer) -> None:
         self.explorer = explorer
         self.dropper = pn.widgets.FileDropper(
-            multiple=True, layout="compact", max_file_size=MAX_FILE_TEXT, sizing_mode="stretch_width", height=64,
-            margin=(4, 8), css_classes=["dropper"], stylesheets=[_DROPPER_CSS],
+            multiple=True, layout="compact", max_file_size=MAX_FILE_TEXT, sizing_mode="stretch_width", height=56,
+            margin=(4, 8), css_classes=["dropper"], stylesheets=[theme.DROPPER_CSS],
         )  # fmt: skip
         self.samples = {path.name: path for path in sample_paths()}
-        self.sample = pmui.Select(label="Samples", options=["", *self.samples], value="", size="small", margin=(4, 8),
+        self.sample = pmui.Select(options={"Open a sample": "", **{n: n for n in self.samples}}, value="", size="small", margin=(4, 8),
                                   sizing_mode="stretch_width", disabled=not self.samples)  # fmt: skip
         self.search = pmui.TextInput(label="Filter", placeholder="id, file or class", size="small", margin=(4, 8),
                                      sizing_mode="stretch_width", css_classes=["search"])  # fmt: skip
         self.flagged = pmui.Checkbox(label="flagged only", value=False, size="small", margin=(0, 8))
-        self.count = pn.pane.HTML("", margin=(4, 8), sizing_mode="stretch_width")
-        self.failures = pn.pane.HTML("", margin=(0, 8), sizing_mode="stretch_width", styles={"overflow-y": "auto", "max-height": "150px"})
+        self.count = theme.html(margin=(4, 8))
+        self.failures = theme.html(margin=(0, 8), styles={"overflow-y": "auto", "max-height": "150px"})
         self.table = pn.widgets.Tabulator(
             table([]), show_index=False, disabled=True, selectable=1, sortable=False, pagination=None,
-            page_size=PAGE_SIZE, sizing_mode="stretch_both", margin=(0, 4), theme="simple", layout="fit_columns",
-            widths={"flag": 22, "class": 92, "z": 62}, titles={"flag": ""}, css_classes=["objects"],
-            header_align="left", stylesheets=[_TABLE_CSS],
+            page_size=PAGE_SIZE, sizing_mode="stretch_both", margin=(0, 4), theme="simple", row_height=22, layout="fit_columns",
+            widths={"flag": 20, "class": 104, "z": 60}, titles={"flag": ""}, css_classes=["objects"],
+            header_align="left", stylesheets=[theme.TABLE_CSS],
         )  # fmt: skip
         self.view = pn.Column(
             self.dropper, self.sample, pn.Row(self.count, self.flagged, sizing_mode="stretch_width"), self.search,
-            self.failures, self.table, sizing_mode="stretch_both",
+            self.failures, self.table, width=290, sizing_mode="stretch_height", styles={"flex": "0 0 290px"},
         )  # fmt: skip
         self._wire()
         self._show()
@@ -91,8 +92,8 @@ class ObjectsView:
         self.search.link(explorer, value_input="search")
         self.flagged.link(explorer, value="flagged_only", bidirectional=True)
         self.table.on_click(self._on_click)
-        explorer.param.watch(lambda _: self._show(), ["records", "flagged_only", "search"])
-        explorer.param.watch(lambda _: self._select(), "selected")
+        explorer.param.watch(lambda *_: self._show(), ["records", "flagged_only", "search"])
+        explorer.param.watch(lambda *_: self._select(), "selected")
 
     async def _on_drop(self, _event: Any) -> None:
         files = uploads(self.dropper.value)
@@ -113,7 +114,7 @@ class ObjectsView:
         self._select()
         everything = list(self.explorer.records.values())
         shown = f"{len(records)} of " if len(records) != len(everything) else ""
-        self.count.object = f'<span class="heading">{shown}{len(everything)} objects</span>'
+        self.count.object = f'<span class="heading">{shown}{len(everything)} {"object" if len(everything) == 1 else "objects"}</span>'
         self.failures.object = failures_html(everything)
 
     def _select(self) -> None:
@@ -122,19 +123,3 @@ class ObjectsView:
 
     def apply(self, palette: theme.Palette) -> None:
         """The table takes its colours from the page; nothing to do."""
-
-
-_DROPPER_CSS = """
-.filepond--root { font-family: inherit; font-size: 12px; margin: 0; max-height: 64px; overflow: hidden; }
-.filepond--panel-root { background: transparent; border: 1px dashed var(--panel-primary-color); }
-.filepond--drop-label { color: var(--panel-on-background-color); min-height: 60px; }
-.filepond--drop-label label { font-size: 12px; }
-.filepond--list-scroller, .filepond--list { display: none; }
-"""
-_TABLE_CSS = """
-.tabulator { font-size: 12px; font-variant-numeric: tabular-nums; border: 0; background: transparent; }
-.tabulator .tabulator-header, .tabulator .tabulator-header .tabulator-col { background: transparent; border: 0; font-weight: 500; }
-.tabulator-row, .tabulator-row.tabulator-row-even { background: transparent; min-height: 20px; border: 0; color: inherit; }
-.tabulator-row .tabulator-cell { padding: 2px 4px; border: 0; }
-.tabulator-row.tabulator-selected { background: color-mix(in srgb, var(--panel-primary-color) 18%, transparent) !important; }
-"""

@@ -9,7 +9,6 @@ import holoviews as hv
 import numpy as np
 import panel as pn
 from bokeh.models import Span
-from holoviews.streams import Pipe, Tap
 
 from engine import Line, Prediction, Spectrum
 from gasnet_app import theme
@@ -81,21 +80,17 @@ class RedshiftView:
         self.explorer, self.lines, self.marker = explorer, list(lines), marker
         self.palette = theme.palette(False)
         self.colours = theme.class_colours(explorer.worker.survey)
-        self.what, self.where, self.why, self.flags = (pn.pane.HTML("", sizing_mode="stretch_width", margin=0) for _ in range(4))
-        self.classes, self.pdf = Pipe(data=None), Pipe(data=None)
-        bars = hv.DynamicMap(self._bars, streams=[self.classes])
-        curves = hv.DynamicMap(self._curves, streams=[self.pdf])
-        self.tap = Tap(source=curves)
-        self.tap.add_subscriber(_peak_chooser(explorer))
-        self.bar_pane = pn.pane.HoloViews(bars, sizing_mode="stretch_width", height=132, linked_axes=False)
-        self.pdf_pane = pn.pane.HoloViews(curves, sizing_mode="stretch_width", height=170, linked_axes=False)
+        self.what, self.where, self.why, self.flags = (theme.html() for _ in range(4))
+        self.bar_pane = pn.pane.HoloViews(None, sizing_mode="stretch_width", height=120, linked_axes=False)
+        self.pdf_pane = pn.pane.HoloViews(None, sizing_mode="stretch_width", height=170, linked_axes=False)
         self.view = pn.Column(
-            _heading("What"), self.what, self.bar_pane, _heading("Where"), self.where, self.pdf_pane,
-            _heading("Why"), self.why, _heading("Flags"), self.flags,
-            sizing_mode="stretch_both", scroll="y-auto", css_classes=["answer"],
+            theme.heading("What"), self.what, self.bar_pane, theme.heading("Where"), self.where, self.pdf_pane,
+            theme.heading("Why"), self.why, theme.heading("Flags"), self.flags,
+            width=300, sizing_mode="stretch_height", scroll="y-auto", css_classes=["answer"],
+            margin=(0, 8), styles={"flex": "0 0 300px"},
         )  # fmt: skip
-        explorer.param.watch(lambda _: self._show(), ["prediction", "prediction_stage", "spectrum_stage"])
-        explorer.param.watch(lambda _: self._show_why(), ["saliency", "saliency_stage"])
+        explorer.param.watch(lambda *_: self._show(), ["prediction", "prediction_stage", "spectrum_stage"])
+        explorer.param.watch(lambda *_: self._show_why(), ["saliency", "saliency_stage"])
         self._show()
         self._show_why()
 
@@ -110,8 +105,7 @@ class RedshiftView:
             record = self.explorer.record
             self.what.object, self.where.object = what_html(found), where_html(found, self.lines)
             self.flags.object = flags_html(found, record.spectrum if record else None)
-        self.classes.send(found)
-        self.pdf.send(found)
+        self._draw()
 
     def _show_why(self) -> None:
         found, prediction, stage = self.explorer.saliency, self.explorer.prediction, self.explorer.saliency_stage
@@ -122,66 +116,60 @@ class RedshiftView:
             dots = " …" if stage.state == "waiting" else ""
             self.why.object = f'<div class="{kind}">{pn.util.escape(stage.words)}{dots}</div>'
 
-    def _bars(self, data: Prediction | None) -> hv.Overlay:
-        rows = class_rows(data)[::-1] if data is not None else []
+    def _draw(self) -> None:
+        found = self.explorer.prediction
+        row = None if found is None else found.row(found.best)
+        self.bar_pane.object = None if found is None else self._bars(found)
+        self.pdf_pane.object = None if found is None or row is None else self._curves(found, row)
+
+    def _bars(self, found: Prediction) -> hv.Overlay:
+        rows = class_rows(found)[::-1]
         bars = hv.Bars([(name, p, self.colours[name]) for name, p, _ in rows], "class", ["p", "colour"])
-        points = hv.Scatter([(name, m) for name, _, ms in rows for m in ms], "class", "p")
-        bars = bars.opts(invert_axes=True, color="colour", line_width=0, bar_width=0.6, tools=[], default_tools=[])
-        points = points.opts(color=self.palette.ink, size=4, alpha=0.6, marker="dash", angle=90, invert_axes=True)
+        points = hv.Scatter([(name, m) for name, _, members in rows for m in members], "class", "p")
+        bars = bars.opts(invert_axes=True, color="colour", line_width=0, bar_width=0.55)
+        points = points.opts(color=self.palette.ink, size=9, alpha=0.7, marker="dash", angle=90, invert_axes=True)
         return (bars * points).opts(
-            hv.opts.Overlay(responsive=True, height=132, xlabel="", ylabel="", framewise=True, toolbar=None, ylim=(0, 1.02),
-                            padding=0, show_frame=False, hooks=[_quiet_axes])
+            hv.opts.Overlay(responsive=True, height=120, xlabel="", ylabel="", toolbar=None, ylim=(0, 1.02),
+                            default_tools=[], show_frame=False, hooks=[_quiet])
         )  # fmt: skip
 
-    def _curves(self, data: Prediction | None) -> hv.Overlay:
-        row = None if data is None else data.row(data.best)
-        nothing = np.array([])
-        if data is None or row is None:
-            columns = {"z": nothing, "pdf": nothing, "z_members": nothing, "pdf_members": nothing}
-            peaks, window = [], (0.0, 1.0)
-        else:
-            columns, window = pdf_columns(data, row), pdf_window(data, row)
-            top = columns["pdf"]
-            peaks = [(peak.z, float(np.interp(peak.z, columns["z"], top)), peak.weight) for peak in data.peaks(row)]
-        members = hv.Curve((columns["z_members"], columns["pdf_members"]), "z", "p(z)").opts(
-            color=self.palette.band, line_width=1, alpha=0.7)  # fmt: skip
-        ensemble = hv.Area((columns["z"], columns["pdf"]), "z", "p(z)").opts(
-            color=self.palette.accent, alpha=0.35, line_color=self.palette.accent)  # fmt: skip
-        marks = hv.Points(peaks, ["z", "p(z)"], "weight").opts(color=self.palette.rival, size=8, marker="inverted_triangle")
-        return (ensemble * members * marks).opts(
-            hv.opts.Overlay(responsive=True, height=170, xlabel="z", ylabel="p(z)", yaxis="bare", framewise=True,
-                            xlim=window, ylim=(0, 1.15), toolbar=None, default_tools=[], active_tools=[],
-                            show_frame=False, hooks=[self._mark])
+    def _curves(self, found: Prediction, row: int) -> hv.Overlay:
+        columns = pdf_columns(found, row)
+        peaks = [(k.z, float(np.interp(k.z, columns["z"], columns["pdf"])), k.weight) for k in found.peaks(row)]
+        members = hv.Curve((columns["z_members"], columns["pdf_members"]), "z", "p(z)")
+        ensemble = hv.Area((columns["z"], columns["pdf"]), "z", "p(z)")
+        marks = hv.Points(peaks, ["z", "p(z)"], "weight")
+        return (
+            ensemble.opts(color=self.palette.accent, alpha=0.3, line_color=self.palette.accent)
+            * members.opts(color=self.palette.band, line_width=1)
+            * marks.opts(color=self.palette.rival, size=9, marker="inverted_triangle")
+        ).opts(
+            hv.opts.Overlay(responsive=True, height=170, xlabel="z", ylabel="", yaxis="bare", toolbar=None,
+                            xlim=pdf_window(found, row), ylim=(0, 1.2), default_tools=[], show_frame=False,
+                            hooks=[_quiet, self._mark])
         )  # fmt: skip
 
     def _mark(self, plot: Any, _element: Any) -> None:
-        """The current z on p(z): the same span that the slider moves in the browser."""
+        """The current z, which the slider moves in the browser; and a click on p(z) sets z to the nearest peak."""
         if self.marker not in plot.state.center:
             plot.state.add_layout(self.marker)
             plot.state.name = "pdf"
-        self.marker.visible = self.explorer.prediction is not None and self.explorer.prediction.spectype != "STAR"
+            plot.state.on_event("tap", lambda event: choose_peak(self.explorer, event.x))
 
     def apply(self, palette: theme.Palette) -> None:
         """Draw in another theme's colours."""
         self.palette = palette
         self.marker.line_color = palette.danger
-        self.classes.send(self.explorer.prediction)
-        self.pdf.send(self.explorer.prediction)
+        self._draw()
 
 
-def _peak_chooser(explorer: Explorer) -> Any:
-    def choose(x: float | None, y: float | None) -> None:
-        """A click on p(z) puts the lines on the nearest peak."""
-        peaks = explorer.peaks()
-        if x is not None and peaks:
-            explorer.z = min(peaks, key=lambda z: abs(z - x))
-
-    return choose
+def choose_peak(explorer: Explorer, z: float | None) -> None:
+    """Put the lines on the peak of p(z) nearest to a click."""
+    peaks = explorer.peaks()
+    if z is not None and peaks:
+        explorer.z = min(peaks, key=lambda peak: abs(peak - z))
 
 
-def _quiet_axes(plot: Any, _element: Any) -> None:
+def _quiet(plot: Any, _element: Any) -> None:
     plot.state.xgrid.visible = plot.state.ygrid.visible = False
-
-
-def _heading(text: str) -> pn.pane.HTML:
-    return pn.pane.HTML(f'<div class="heading">{text}</div>', sizing_mode="stretch_width", margin=0)
+    plot.state.outline_line_color = None

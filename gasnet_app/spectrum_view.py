@@ -70,6 +70,7 @@ def line_columns(lines: Sequence[Line], z: float, which: str, p: theme.Palette) 
     return {
         "rest": rest,
         "wave": rest * (1 + z),
+        "at": rest * (1 + z),
         "name": [line.name for line in shown],
         "label": ["" for _ in shown],
         "kind": kinds,
@@ -80,12 +81,27 @@ def line_columns(lines: Sequence[Line], z: float, which: str, p: theme.Palette) 
     }
 
 
-def robust_limits(values: FloatArray) -> tuple[float, float]:
-    """Vertical limits from percentiles of the unmasked pixels, with room for labels above and below."""
-    seen = values[np.isfinite(values)]
-    low, high = np.percentile(seen, [0.4, 99.6]) if seen.size else (0.0, 1.0)
+def flux_label(unit: str, width: int) -> str:
+    """The vertical axis in words: what is drawn, in which unit, smoothed by which kernel."""
+    short = unit.replace("10**-17", "1e-17").replace("erg/(s cm2 Angstrom)", "erg/s/cm²/Å").replace("Angstrom", "Å")
+    kernel = f", box of {width} px weighted by ivar" if width > 1 else ""
+    return f"flux{f' ({short})' if short else ''}{kernel}"
+
+
+def robust_limits(columns: dict[str, FloatArray]) -> tuple[float, float]:
+    """Vertical limits with room for labels: a lone hot pixel and the noisy ends must not flatten the spectrum.
+
+    The running median of three unmasked pixels, where sigma is at most thrice its median (fit.js does the same).
+    """
+    good = np.isfinite(columns["flux"])
+    flux, sigma = columns["flux"][good], (columns["high"] - columns["low"])[good]
+    if flux.size < 3:
+        return 0.0, 1.0
+    middle = np.median(np.stack([flux[:-2], flux[1:-1], flux[2:]]), axis=0)
+    quiet = middle[sigma[1:-1] <= 3 * np.median(sigma)]
+    low, high = float(np.percentile(quiet, 0.3)), float(quiet.max())
     room = (high - low) or abs(high) or 1.0
-    return float(low - 0.16 * room), float(high + 0.24 * room)
+    return low - 0.16 * room, high + 0.24 * room
 
 
 class SpectrumView:
@@ -102,9 +118,11 @@ class SpectrumView:
         self.strips = {key: self._strip(key, text) for key, text in (("dz", "|dz/dλ|"), ("dp", "|dP/dλ|"))}
         self._build_controls()
         self._wire(marker)
-        self.status = pn.pane.HTML("", css_classes=["status"], sizing_mode="stretch_width", height=20, margin=(2, 8))
+        self.headline = theme.html(css_classes=["headline"], height=22, margin=(2, 8, 0, 8))
+        self.status = theme.html(css_classes=["status"], height=18, margin=(0, 8))
         plots = column(self.figure, *self.strips.values(), sizing_mode="stretch_both")
         self.view = pn.Column(
+            self.headline,
             self.status,
             pn.pane.Bokeh(plots, sizing_mode="stretch_both"),
             pn.pane.Bokeh(self.controls, sizing_mode="stretch_width", height=44),
@@ -112,7 +130,7 @@ class SpectrumView:
         )
         self._z_shown: float | None = None
         explorer.param.watch(self._later(self._show_spectrum), ["selected", "smoothing"])
-        explorer.param.watch(self._later(self._show_lines), ["z", "lines", "prediction"])
+        explorer.param.watch(self._later(self._show_lines), ["selected", "z", "lines", "prediction"])
         explorer.param.watch(self._later(self._show_saliency), ["saliency"])
         explorer.param.watch(self._later(self._show_status),
                              ["spectrum_stage", "prediction_stage", "saliency_stage", "reading"])  # fmt: skip
@@ -127,10 +145,10 @@ class SpectrumView:
     # ---- building ------------------------------------------------------------------------------------------------
 
     def _build_flux(self) -> None:
-        zoom = WheelZoomTool(dimensions="width")
+        zoom, self.save = WheelZoomTool(dimensions="width"), SaveTool()
         fig = figure(
             sizing_mode="stretch_both", min_height=220, x_range=Range1d(3600, 9300), y_range=Range1d(0, 1),
-            tools=[PanTool(dimensions="width"), zoom, BoxZoomTool(), ResetTool(), SaveTool(filename="gasnet-spectrum")],
+            tools=[PanTool(dimensions="width"), zoom, BoxZoomTool(), ResetTool(), self.save],
             toolbar_location="right", min_border_left=64, name="flux", output_backend="canvas",
             lod_threshold=None,
         )  # fmt: skip
@@ -149,7 +167,7 @@ class SpectrumView:
         fig.add_tools(HoverTool(renderers=[hover], mode="vline", line_policy="nearest", attachment="above",
                                 tooltips=[("λ", "@wave{0.0} Å"), ("flux", "@flux{0.000}")]))  # fmt: skip
         self.stems = fig.vspan("wave", source=self.lines, line_color="colour", line_dash="dash", line_alpha="alpha")
-        self.labels = fig.text("wave", "height", "label", source=self.lines, y_range_name="height",
+        self.labels = fig.text("at", "height", "label", source=self.lines, y_range_name="height",
                                text_color="colour", text_font_size=theme.SMALL, text_font=value(theme.FONT),
                                text_align="center", text_baseline="middle")  # fmt: skip
         self.figure = fig
@@ -162,8 +180,7 @@ class SpectrumView:
         fig.xaxis.visible = False
         fig.grid.visible = False
         fig.yaxis.axis_label, fig.yaxis.axis_label_orientation = text, "horizontal"
-        fig.yaxis.major_label_text_font_size, fig.yaxis.major_tick_line_color = "0px", None
-        fig.yaxis.minor_tick_line_color = None
+        fig.yaxis.ticker = []
         fig.varea_step("wave", "zero", key, source=self.saliency, step_mode="center", fill_alpha=0.8)
         fig.text("wave", 1.2, "name", source=self.named[key], text_align="center", text_baseline="middle",
                  text_font_size=theme.SMALL, text_font=value(theme.FONT))  # fmt: skip
@@ -178,9 +195,11 @@ class SpectrumView:
         self.back = Button(label="−", width=30, margin=(4, 2))
         self.forth = Button(label="+", width=30, margin=(4, 2))
         self.step = RadioButtonGroup(labels=list(STEPS), active=1, margin=(4, 4), name="step")
-        self.line_choice = Select(options=LINE_SETS, value="major", width=110, margin=(4, 4))
-        kernels = [("1", "no smoothing")] + [(str(n), f"box {n} px, ivar-weighted") for n in SMOOTHING[1:]]
-        self.kernel_choice = Select(options=kernels, value="1", width=160, margin=(4, 4))
+        self.line_choice = Select(options=LINE_SETS, value="major", width=104, margin=(4, 4))
+        kernels = [("1", "no smoothing")] + [(str(n), f"box {n} px") for n in SMOOTHING[1:]]
+        self.kernel_choice = Select(options=kernels, value="1", width=104, margin=(4, 4))
+        for widget in (self.typed, self.back, self.forth, self.step, self.line_choice, self.kernel_choice):
+            widget.stylesheets = [theme.CONTROL_CSS]
         self.controls = row(self.typed, self.back, self.forth, self.step, self.slider, self.line_choice,
                             self.kernel_choice, sizing_mode="stretch_width", height=40)  # fmt: skip
 
@@ -224,7 +243,6 @@ class SpectrumView:
         self.kernel_choice.value = str(self.explorer.smoothing)
         if spectrum is None:
             self.flux.data = {k: NOTHING for k in self.flux.data}
-            self.figure.title.text = ""
             return
         columns = flux_columns(spectrum, self.explorer.smoothing)
         self.flux.data = columns
@@ -232,10 +250,9 @@ class SpectrumView:
         if self.flux.tags != [record.key if record else ""]:  # another object: show it whole; smoothing keeps the zoom
             self.flux.tags = [record.key if record else ""]
             self.figure.x_range.update(start=start, end=end, reset_start=start, reset_end=end)
-            low, high = robust_limits(columns["flux"])
+            low, high = robust_limits(columns)
             self.figure.y_range.update(start=low, end=high, reset_start=low, reset_end=high)
-        unit = f" ({spectrum.flux_unit})" if spectrum.flux_unit else ""
-        self.figure.yaxis.axis_label = f"flux{unit}"
+        self.figure.yaxis[0].axis_label = flux_label(spectrum.flux_unit, self.explorer.smoothing)
 
     def _show_lines(self) -> None:
         z = self.explorer.z
@@ -247,16 +264,23 @@ class SpectrumView:
             self.rest_range.update(start=self.figure.x_range.start / (1 + z), end=self.figure.x_range.end / (1 + z))
         self._z_shown = z
         self.lines.data = line_columns(self.line_list, z or 0.0, self.explorer.lines, self.palette)
-        self._title()
+        self._show_headline()
 
-    def _title(self) -> None:
-        """The figure's title also names what a saved picture shows: object, class, z and its model."""
+    def _show_headline(self) -> None:
+        """The object in one line above the plot; a saved picture carries object, class and z in its file name."""
         record, found, z = self.explorer.record, self.explorer.prediction, self.explorer.z
-        parts = [headline(record.spectrum)] if record and record.spectrum else []
+        if record is None:
+            self.headline.object = ""
+            return
+        text = headline(record.spectrum) if record.spectrum else [record.file]
+        name = [text[0]]
         if found is not None and z is not None:
             tuned = abs(z - found.best_z) > 1e-7
-            parts += [found.class_name, f"z = {z:.5f} by hand" if tuned else f"z = {z_text(z, found.best_zerr)}"]
-        self.figure.title.text = "   ".join(parts)
+            text = [*text, f"lines at z = {z:.5f}" + (", set by hand" if tuned else "")]
+            name += [found.class_name, f"z{z:.5f}"]
+        first, *rest = (pn.util.escape(part) for part in text)
+        self.headline.object = f'<b>{first}</b><span class="facts">{"".join(f"<span>{part}</span>" for part in rest)}</span>'
+        self.save.filename = "_".join(name).replace("/", "-")
 
     def _show_saliency(self) -> None:
         found, prediction = self.explorer.saliency, self.explorer.prediction

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import panel as pn
+
 from engine import Survey
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
@@ -54,16 +56,74 @@ def class_colours(survey: Survey) -> dict[str, str]:
     return colours
 
 
-def material(dark: bool = False) -> dict[str, Any]:
-    """Theme configuration of the page's shell: system type, dense, flat."""
-    p = palette(dark)
+def material() -> dict[str, Any]:
+    """Theme configuration of the page's shell, light and dark: system type, dense, flat."""
+    return {mode: _material(palette(mode == "dark")) for mode in ("light", "dark")}
+
+
+def _material(p: Palette) -> dict[str, Any]:
     return {
         "palette": {
-            "primary": {"main": p.accent},
+            "primary": {"main": p.accent, "contrastText": p.ground},
             "background": {"default": p.ground, "paper": p.ground},
             "text": {"primary": p.ink, "secondary": p.quiet},
             "divider": p.hairline,
         },
         "typography": {"fontFamily": FONT, "fontSize": 13, "htmlFontSize": 16},
         "shape": {"borderRadius": 3},
+        "chart_style": "standard",
     }
+
+
+def html(text: str = "", **params: Any) -> pn.pane.HTML:
+    """A piece of text in the page's type."""
+    return pn.pane.HTML(text, **{"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [TEXT_CSS], **params})
+
+
+def heading(text: str) -> pn.pane.HTML:
+    """The small title of a part of a column."""
+    return html(f'<div class="heading">{text}</div>')
+
+
+TEXT_CSS = f"""
+:host {{ font: {BODY}/1.4 {FONT}; font-variant-numeric: tabular-nums; color: var(--panel-on-background-color); }}
+.heading {{ font-size: {SMALL}; letter-spacing: .06em; text-transform: uppercase; opacity: .65; margin: 8px 0 2px; }}
+.big {{ font-size: {LARGE}; font-weight: 600; }}
+.quiet {{ opacity: .75; font-size: {SMALL}; }}
+.facts span {{ margin-left: 16px; opacity: .85; }}
+.bad, .unstable {{ color: var(--danger-bg-color); }}
+ul {{ margin: 0; padding: 0; list-style: none; }}
+ul.failures {{ font-size: {SMALL}; }}
+ul.failures li {{ margin-bottom: 4px; overflow-wrap: anywhere; }}
+td {{ padding: 2px 12px 2px 0; }}
+kbd {{ font: inherit; font-weight: 600; }}
+"""
+CONTROL_CSS = f"""
+:host {{ --input-min-height: 26px; }}
+.bk-input, .bk-btn {{ font: {SMALL} {FONT}; font-variant-numeric: tabular-nums; padding: 2px 6px; min-height: 26px;
+  height: 26px; color: var(--panel-on-background-color); background-color: var(--panel-background-color);
+  border: 1px solid var(--border-color); border-radius: 3px; }}
+.bk-btn.bk-active {{ background-color: color-mix(in srgb, var(--panel-primary-color) 22%, transparent); }}
+"""
+TABLE_CSS = f"""
+:host .tabulator {{ font: {SMALL} {FONT}; font-variant-numeric: tabular-nums; border: 0; background: transparent; }}
+:host .tabulator .tabulator-header, :host .tabulator .tabulator-header .tabulator-col {{
+  font-size: {SMALL}; background: transparent !important; border: 0; font-weight: 400; color: inherit; min-height: 0; }}
+:host .tabulator .tabulator-header .tabulator-col .tabulator-col-content {{ padding: 2px 4px !important; }}
+:host .tabulator .tabulator-tableholder .tabulator-table {{ background: transparent; color: inherit; }}
+:host .tabulator .tabulator-row {{ background: transparent !important; min-height: 20px; border: 0 !important;
+  color: var(--panel-on-background-color) !important; cursor: pointer; }}
+:host .tabulator .tabulator-row .tabulator-cell {{ padding: 2px 4px !important; height: 22px !important; border: 0;
+  color: var(--panel-on-background-color) !important; }}
+:host .tabulator .tabulator-row.tabulator-selected, :host .tabulator .tabulator-row:hover {{
+  background: color-mix(in srgb, var(--panel-primary-color) 16%, transparent) !important; }}
+"""
+DROPPER_CSS = f"""
+.filepond--root {{ font: {SMALL} {FONT}; margin: 0; height: 52px !important; overflow: hidden; }}
+.filepond--panel {{ display: none; }}
+.filepond--drop-label {{ color: var(--panel-on-background-color); min-height: 50px; border-radius: 3px;
+  border: 1px dashed var(--border-color); box-sizing: border-box; opacity: 1 !important; transform: none !important;
+  visibility: visible !important; }}
+.filepond--drop-label label {{ font-size: {BODY}; }}
+.filepond--list-scroller, .filepond--list {{ display: none; }}
+"""

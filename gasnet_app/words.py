@@ -71,13 +71,8 @@ def confusion(z: float, rival: float, lines: Sequence[Line]) -> str:
         for taken in strong:
             off = abs(math.log(true.wave * (1 + z) / (taken.wave * (1 + rival))))
             if true.name != taken.name and off < best:
-                best, words = off, f"{label(true)} read as {label(taken)}"
+                best, words = off, f"{true.label} read as {taken.label}"
     return words
-
-
-def label(line: Line) -> str:
-    """A line's name, with its wavelength where the ion alone would not tell which line is meant."""
-    return f"{line.name} {line.wave:.0f}" if "[" in line.name or "]" in line.name else line.name
 
 
 def strongest(
@@ -106,7 +101,7 @@ def strongest(
 def _nearest(wave: float, z: float, lines: Sequence[Line]) -> str:
     near = [(abs(math.log(wave / (line.wave * (1 + z)))) * C_KMS, line) for line in lines]
     near = [(kms + (0 if line.major else 1000), line) for kms, line in near if kms < 1500]
-    return label(min(near, key=lambda pair: pair[0])[1]) if near else ""
+    return min(near, key=lambda pair: pair[0])[1].label if near else ""
 
 
 def why(prediction: Prediction, found: Saliency, lines: Sequence[Line]) -> str:
@@ -120,9 +115,11 @@ def why(prediction: Prediction, found: Saliency, lines: Sequence[Line]) -> str:
     return f"{subject} rests on {', '.join(dict.fromkeys(names))}."
 
 
-def headline(spectrum: Spectrum) -> str:
-    """The object in one line: id, survey, signal-to-noise, magnitude where the file gives one."""
+def headline(spectrum: Spectrum) -> list[str]:
+    """The object in short: id, survey, signal-to-noise, magnitude and the catalogue's answer where the file has them."""
     parts = [spectrum.object_id, spectrum.survey, f"SNR {spectrum.snr:.1f}"]
-    if "mag_g" in spectrum.meta:
+    if math.isfinite(float(spectrum.meta.get("mag_g") or math.nan)):
         parts.append(f"g {float(spectrum.meta['mag_g']):.1f}")
-    return "   ".join(part for part in parts if part)
+    if spectrum.label is not None and spectrum.label.spectype:
+        parts.append(f"catalogue {spectrum.label.spectype} {spectrum.label.subclass} z {spectrum.label.z:.4f}")
+    return [part for part in parts if part]

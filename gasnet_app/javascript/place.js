@@ -23,8 +23,10 @@ for (let i = 0; i < n; i++) {
   const side = rows[d.kind[i]]
   for (let row = 0; row < 3; row++) {
     side[row] = side[row] || []
-    if (side[row].every(([a, b]) => wave + half < a || wave - half > b)) {
-      side[row].push([wave - half, wave + half])
+    const at = Math.min(Math.max(wave, start + half), end - half)
+    if (side[row].every(([a, b]) => at + half < a || at - half > b)) {
+      side[row].push([at - half, at + half])
+      d.at[i] = at
       taken.add(once)
       d.label[i] = d.name[i]
       d.height[i] = d.kind[i] == "emission" ? 0.975 - 0.045 * row : 0.03 + 0.045 * row
