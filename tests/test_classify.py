@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astropy.table import Table
 
 from engine import classify as verb
 from engine.catalogue import CatalogueError, columns
@@ -14,18 +13,15 @@ from engine.ensemble import Ensemble
 from engine.prediction import ZWarn
 from engine.spectrum import Spectrum, SpectrumError
 from engine.survey import load_survey
+from tests.makers import galaxy, make_sdss
 
 RNG = np.random.default_rng(1)
 
 
-def sdss_file(path: Path, loglam_min: float = 3.58, n: int = 3800) -> Path:
-    """A spec-lite file, as far as the reader looks."""
-    flux = RNG.normal(10, 1, n).astype("f4")
-    loglam = (loglam_min + 1e-4 * np.arange(n)).astype("f4")
-    columns = {"flux": flux, "loglam": loglam, "ivar": np.ones(n, "f4"), "and_mask": np.zeros(n, "i4")}
+def good_file(path: Path) -> Path:
+    """A file that can be classified, in a folder made for it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Table(columns).write(path, format="fits")
-    return path
+    return make_sdss(path, *galaxy())
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +32,9 @@ def ensemble():
 @pytest.fixture
 def night(tmp_path, monkeypatch):
     """A folder as users have it: good files, a truncated one, text, notes. The working directory is its parent."""
-    sdss_file(tmp_path / "night" / "b.fits")
-    sdss_file(tmp_path / "night" / "sub" / "c.FITS")
-    whole = sdss_file(tmp_path / "night" / "a.fits").read_bytes()
+    good_file(tmp_path / "night" / "b.fits")
+    good_file(tmp_path / "night" / "sub" / "c.FITS")
+    whole = good_file(tmp_path / "night" / "a.fits").read_bytes()
     (tmp_path / "night" / "a.fits").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "night" / "z.csv").write_text("this is no table\n")
     (tmp_path / "night" / "notes.txt").write_text("seeing 1.2")
