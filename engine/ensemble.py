@@ -92,7 +92,7 @@ class Ensemble:
         z_members: NDArray[np.float32],
         keep_members: bool,
     ) -> Prediction:
-        density = pz_members / self.zgrid.width.astype(np.float32)
+        density = (pz_members / self.zgrid.width).astype(np.float32)
         z, zerr = z_members.mean(axis=0, dtype=np.float64), z_members.std(axis=0, dtype=np.float64)  # eqs 7 and 8
         p = p_members.mean(axis=0, dtype=np.float64)
         best = int(np.argmax(p))

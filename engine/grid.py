@@ -1,4 +1,4 @@
-"""Grids: the wavelength grid a network reads, the redshift grid it answers on, and the way from a Spectrum to the first.
+"""Grids: the wavelengths a network reads, the redshifts it answers on, and the way from a Spectrum to the first.
 
 All wavelengths are vacuum, observed frame, Angstrom.
 """

@@ -1,4 +1,4 @@
-"""Prediction: what an ensemble says of one spectrum. Frozen; every number the screen or the command line shows is here."""
+"""Prediction: what an ensemble says of one spectrum. Every number that the screen or the command line shows."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Prediction:
     z_classes: tuple[int, ...]
     z_grid: FloatArray
     pdf: FloatArray
-    pdf_members: FloatArray
+    pdf_members: NDArray[np.float32]
     z_members: FloatArray
     z: FloatArray
     zerr: FloatArray

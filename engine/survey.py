@@ -102,7 +102,9 @@ def load_survey(name_or_path: str | Path) -> Survey:
     if path.suffix != ".toml":
         path = assets_dir() / "surveys" / f"{name_or_path}.toml"
         if not path.is_file():
-            raise SurveyError(f"no survey {str(name_or_path)!r} ({path} not found); there are: {', '.join(survey_names())}")
+            raise SurveyError(
+                f"no survey {str(name_or_path)!r} ({path} not found); there are: {', '.join(survey_names())}"
+            )
     try:
         data = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -246,7 +246,7 @@ def _finish(config: TrainConfig, folder: Path) -> None:
 def validation_metrics(
     ensemble: Ensemble, simulator: Simulator, n: int, seed: int
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """On n mock spectra of validation templates: the MAE of each extragalactic class (eq. 12), and the card's metrics."""
+    """On n mock spectra of validation templates: MAE of each extragalactic class (eq. 12), and the card's metrics."""
     survey = ensemble.survey
     types = np.array([c.spectype for c in survey.classes])
     labels, z_true, p_all, z_all = [], [], [], []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_templates import make_templates
 
 import engine
 from engine.mock import MockBatch, Simulator
@@ -13,7 +14,6 @@ from engine.mock.files import simulate
 from engine.mock.galaxies import Lines, relabel
 from engine.mock.instrument import SDSS_GRID
 from engine.mock.templates import REST, TemplateError, add_lines, air_to_vacuum, shifted, split_of, to_rest_grid
-from tests.fake_templates import make_templates
 
 
 @pytest.fixture(scope="session")
@@ -117,8 +117,8 @@ def test_labels_follow_the_sdss_rules(n2: float, o3: float, ew: float, snr: floa
     one = np.ones(1)
     lines = Lines({"Ha": one, "NII": 10**n2 * one, "Hb": one, "OIII": 10**o3 * one}, 100 * one, ew * one)
     seen = dict.fromkeys(("Ha", "Hb", "OIII", "NII"), snr * one)
-    assert relabel(seen, lines, 0.1 * one, 9200.0)[0] == label
-    assert relabel(seen, lines, 0.6 * one, 9200.0)[0] == "GALAXY", "H-alpha has left the spectrum"
+    assert relabel(seen, lines, 0.1 * one, 9200 * one)[0] == label
+    assert relabel(seen, lines, 0.6 * one, 9200 * one)[0] == "GALAXY", "H-alpha has left the spectrum"
 
 
 def test_without_a_template_folder_the_error_says_how_to_set_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_without_a_template_folder_the_error_says_how_to_set_it(monkeypatch: pyt
 
 
 def test_a_missing_template_file_is_named_in_the_error(tmp_path: Path) -> None:
-    with pytest.raises(TemplateError, match="gasnet2_z_snr_vdisp.npz"):
+    with pytest.raises(TemplateError, match=r"gasnet2_z_snr_vdisp\.npz"):
         Simulator(engine.load_survey("sdss"), tmp_path)
 
 

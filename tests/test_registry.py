@@ -24,7 +24,9 @@ def model(tmp_path: Path) -> Path:
     network = build("matched", survey, SMALL)
     save_member(network, tmp_path / "member-0.safetensors")
     card = card_base("tiny", survey, network, [0]) | {
-        "members": [{"file": "member-0.safetensors", "seed": 0, "sha256": sha256_of(tmp_path / "member-0.safetensors")}],
+        "members": [
+            {"file": "member-0.safetensors", "seed": 0, "sha256": sha256_of(tmp_path / "member-0.safetensors")}
+        ],
         "mae": dict.fromkeys(survey.names, 0.01),
     }
     write_card(tmp_path, card)
@@ -51,7 +53,7 @@ def test_weights_are_stored_in_half_precision_and_read_back_closely(model: Path)
 
 
 def test_a_missing_model_lists_those_that_exist() -> None:
-    with pytest.raises(ModelError, match="no such model.*gasnet train"):
+    with pytest.raises(ModelError, match=r"no such model.*gasnet train"):
         engine.load_ensemble("no-such-model")
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from fake_templates import make_templates
 from safetensors.torch import load_file
 
 import engine
 from engine import train as training
 from engine.mock import Simulator
 from engine.train import CHUNK, TrainConfig, train
-from fake_templates import make_templates
 
 TINY = {"features": 4, "filters": 4, "hidden": 8}
 

@@ -132,7 +132,8 @@ class Simulator:
         flux = self._continuum(kind, z, rng)
         ha_pixel = (np.log10(HA * (1 + z)) - self.grid.loglam_min) / self.grid.step
         at = np.clip(ha_pixel, 0, self.grid.n - 40).astype(int)
-        continuum = np.median(flux[np.arange(len(z))[:, None], at[:, None] + np.arange(0, 40, 4)], axis=1)
+        window = flux[np.arange(len(z))[:, None], at[:, None] + np.arange(0, 40, 4)]
+        continuum = np.median(window, axis=1).astype(np.float64)
         vdisp = np.array([rng.choice(self.vdisp[name]) for name in target])
         lines = lines_for(target, kind, continuum, np.clip(vdisp, 40, 350), rng)
         sigma = np.hypot(lines.sigma_kms, np.interp(6500 * (1 + z), [4000, 9000], [84, 55]))

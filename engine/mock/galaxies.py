@@ -177,10 +177,10 @@ def lines_for(
     return Lines(flux, sigma, ew)
 
 
-def relabel(snr_of: dict[str, FloatArray], lines: Lines, z: FloatArray, red_end: float) -> NDArray[np.str_]:
+def relabel(snr_of: dict[str, FloatArray], lines: Lines, z: FloatArray, red_end: FloatArray) -> NDArray[np.str_]:
     """The label (B,) that the SDSS rules give. snr_of: detection significance of Ha, Hb, OIII, NII.
 
-    red_end : the last observed wavelength of the spectrum, A.
+    red_end : (B,) the last observed wavelength of each spectrum, A.
     """
     seen = (z + 1) * NII < red_end
     for name in ("Ha", "Hb", "OIII", "NII"):

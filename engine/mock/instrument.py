@@ -14,8 +14,11 @@ from engine.mock.templates import Float32Array, FloatArray, load
 SDSS_GRID = LogGrid()  # SDSS's own pixels; mock spectra need no resampling before the network
 NOISE_KERNEL = np.array([0.08, 1.0, 0.08]) / np.sqrt(1.0128)  # lag-1 correlation of real coadds, about .15
 HEAVY_TAIL = 0.015  # of the pixels deviate with three times the noise, as in real residuals
-SKY_LINES = (5578.9, 5891.6, 6302.0, 6365.5, 7246.0, 7278.0, 7342.0, 7718.0, 7753.0, 7796.0, 7823.0, 7915.0, 7967.0,
-             7995.0, 8027.0, 8346.0, 8401.0, 8432.0, 8467.0, 8506.0, 8778.0, 8793.0, 8829.0, 8888.0, 8922.0, 8961.0)  # fmt: skip
+# Strong night-sky lines, vacuum, observed frame, A.
+SKY_LINES = (
+    5578.9, 5891.6, 6302.0, 6365.5, 7246.0, 7278.0, 7342.0, 7718.0, 7753.0, 7796.0, 7823.0, 7915.0, 7967.0, 7995.0,
+    8027.0, 8346.0, 8401.0, 8432.0, 8467.0, 8506.0, 8778.0, 8793.0, 8829.0, 8888.0, 8922.0, 8961.0,
+)  # fmt: skip
 TELLURIC = ((6867, 6944, 0.12), (7160, 7340, 0.05), (7594, 7700, 0.3), (8100, 8400, 0.06), (8930, 9200, 0.12))
 
 
@@ -42,7 +45,8 @@ class Instrument:
         blue = 1 + np.clip((4000 - wave) / 200, 0, 3)  # beyond the tabulated 4000-9000 A the noise rises
         red = 1 + np.clip((wave - 9000) / 500, 0, 2)
         self.shapes = (shapes * blue * red).astype(np.float32)
-        self.sky = sum(np.exp(-0.5 * ((wave - line) / 2.0) ** 2) for line in SKY_LINES).astype(np.float32)
+        bumps = [np.exp(-0.5 * ((wave - line) / 2.0) ** 2) for line in SKY_LINES]
+        self.sky: Float32Array = np.sum(bumps, axis=0).astype(np.float32)
         self.sky_edges = np.roll(self.sky, 1) - np.roll(self.sky, -1)
         self.airglow = np.exp(-0.5 * ((wave - SKY_LINES[0]) / 2.0) ** 2).astype(np.float32) * 3  # [O I] 5578.9
         absorbed = np.zeros_like(wave)
@@ -115,6 +119,8 @@ class Instrument:
 def _galactic_extinction(wave: FloatArray) -> FloatArray:
     """0.921 A(lambda) / E(B-V) for R_V = 3.1: Cardelli, Clayton & Mathis (1989), optical; exp(-E(B-V) x this)."""
     y = 1e4 / wave - 1.82
-    a = 1 + y * (0.17699 + y * (-0.50447 + y * (-0.02427 + y * (0.72085 + y * (0.01979 + y * (-0.7753 + y * 0.32999))))))
+    a = 1 + y * (
+        0.17699 + y * (-0.50447 + y * (-0.02427 + y * (0.72085 + y * (0.01979 + y * (-0.7753 + y * 0.32999)))))
+    )
     b = y * (1.41338 + y * (2.28305 + y * (1.07233 + y * (-5.38434 + y * (-0.62251 + y * (5.3026 - y * 2.09002))))))
     return 0.921 * (3.1 * a + b)

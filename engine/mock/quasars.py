@@ -23,12 +23,25 @@ from engine.mock.templates import (
 )
 
 LYA = 1215.67
-BROAD = {"Lya": LYA, "SiIV": 1398.0, "CIV": 1549.48, "CIII": 1908.73, "MgII": 2799.1, "Hg": 4341.68, "Hb": 4862.69, "Ha": 6564.61}
+BROAD = {
+    "Lya": LYA,
+    "SiIV": 1398.0,
+    "CIV": 1549.48,
+    "CIII": 1908.73,
+    "MgII": 2799.1,
+    "Hg": 4341.68,
+    "Hb": 4862.69,
+    "Ha": 6564.61,
+}
 BROAD_EW = {"Lya": 40, "SiIV": 5, "CIV": 18, "CIII": 9, "MgII": 16, "Hg": 8, "Hb": 28, "Ha": 130}
-NARROW = {"OII": 3728.5, "NeIII": 3870.16, "Hb": 4862.69, "OIII_4960": 4960.30, "OIII": 5008.24, "NII": 6585.27, "Ha": 6564.61,
-          "NeV": 3426.85, "SII_6718": 6718.29, "SII_6733": 6732.67}  # fmt: skip
-NARROW_RATIO = {"OII": 0.25, "NeIII": 0.1, "Hb": 0.1, "OIII_4960": 0.336, "OIII": 1.0, "NII": 0.35, "Ha": 0.35, "NeV": 0.05,
-                "SII_6718": 0.12, "SII_6733": 0.1}  # fmt: skip
+NARROW = {
+    "OII": 3728.5, "NeIII": 3870.16, "Hb": 4862.69, "OIII_4960": 4960.30, "OIII": 5008.24, "NII": 6585.27,
+    "Ha": 6564.61, "NeV": 3426.85, "SII_6718": 6718.29, "SII_6733": 6732.67,
+}  # fmt: skip
+NARROW_RATIO = {
+    "OII": 0.25, "NeIII": 0.1, "Hb": 0.1, "OIII_4960": 0.336, "OIII": 1.0, "NII": 0.35, "Ha": 0.35, "NeV": 0.05,
+    "SII_6718": 0.12, "SII_6733": 0.1,
+}  # fmt: skip
 BAL_SHARE, DLA_SHARE = 0.12, 0.10
 # Detection of the strongest broad line at which half of the quasars are called BROADLINE by the SDSS pipeline, and
 # the width of the transition in ln: chosen so that the SNR of both mock classes follows that of the real ones.
@@ -92,9 +105,14 @@ class Quasars:
         return np.where(weak, rng.choice(weak_rows, len(weak)), rng.choice(strong_rows, len(weak)))
 
     def is_broadline(
-        self, rows: NDArray[np.int64], z: FloatArray, snr: FloatArray, share: FloatArray, wave_range: tuple[float, float],
+        self,
+        rows: NDArray[np.int64],
+        z: FloatArray,
+        snr: FloatArray,
+        share: FloatArray,
+        wave_range: tuple[float, float],
         rng: np.random.Generator,
-    ) -> NDArray[np.bool_]:  # fmt: skip
+    ) -> NDArray[np.bool_]:
         """(B,) whether the SDSS pipeline would find a line at 10 sigma. share: quasar's part of the light."""
         centres = np.array(list(BROAD.values())) * (1 + z[:, None])
         inside = (centres > wave_range[0] * 1.01) & (centres < wave_range[1] * 0.99)
@@ -132,7 +150,7 @@ class Quasars:
         ripple = 1 + 0.4 * np.sin(rng.uniform(0, 6.28) + np.arange(grid.n) / rng.uniform(4, 20))
         for rest, weight in lines.items():
             v = np.log(grid.wave / (rest * (1 + z))) * 299792.458
-            tau += -np.log(1 - depth * 0.99) * weight * np.exp(-np.abs((v - centre) / width) ** 4) * ripple
+            tau += -np.log(1 - depth * 0.99) * weight * np.exp(-(np.abs((v - centre) / width) ** 4)) * ripple
         flux *= np.exp(-np.maximum(tau, 0)).astype(np.float32)
 
     def _forest(self, flux: Float32Array, grid: LogGrid, z: float, rng: np.random.Generator) -> None:

@@ -43,7 +43,7 @@ class Stars:
                 first[chosen], second[chosen] = rng.choice(pool, chosen.size), rng.choice(pool, chosen.size)
         weight = rng.random((len(type_index), 1), dtype=np.float32) ** 2
         flux = self.flux[first] * (1 - weight) + self.flux[second] * weight
-        return flux, rng.normal(0, 120, len(type_index)) / 299792.458
+        return flux.astype(np.float32), rng.normal(0, 120, len(type_index)) / 299792.458
 
 
 def sdss_type(folder: Path, flux: Float32Array) -> tuple[NDArray[np.str_], NDArray[np.str_]]:

@@ -146,6 +146,8 @@ class Matched(Network):
     """One member of the learned matched filter. See the module's docstring; sizes in MatchedConfig."""
 
     name = "matched"
+    closed: Tensor  # (E, Z) added to the logits: MASKED_OUT outside each class's range
+    z_weight: Tensor  # (C, E) weight of each class's redshift loss for an object of class C
 
     def __init__(self, survey: Survey, config: Mapping[str, Any]) -> None:
         super().__init__()
@@ -161,7 +163,9 @@ class Matched(Network):
         n_pixels, n_lags, n_z = self.grid.n // c.stride, self.zgrid.n, len(ranges)
         n_below = round((self.grid.loglam_min - math.log10(c.rest_wave_min)) / step)
 
-        self.stem = nn.Conv1d(N_CHANNELS, c.features, c.stem_kernel, c.stride, padding=(c.stem_kernel - c.stride) // 2 + 1)
+        self.stem = nn.Conv1d(
+            N_CHANNELS, c.features, c.stem_kernel, c.stride, padding=(c.stem_kernel - c.stride) // 2 + 1
+        )
         self.block = Residual(c.features, 5)
         self.correlation = Correlation(c.features, c.filters, n_pixels, n_lags, min(n_below, n_lags - 1))
         self.lag_norm = nn.BatchNorm1d(c.filters)
@@ -236,7 +240,9 @@ class Matched(Network):
         position = torch.log10(1 + z.clamp_min(0)) / self.zgrid.step
         bins = torch.arange(self.zgrid.n, device=z.device, dtype=flux.dtype)
         target = torch.softmax(-0.5 * ((bins - position[:, None]) / self.settings.soft_target_bins).square(), -1)
-        open_here = self.closed.gather(1, position.round().long().clamp(max=self.zgrid.n - 1).expand(self.closed.shape[0], -1))
+        open_here = self.closed.gather(
+            1, position.round().long().clamp(max=self.zgrid.n - 1).expand(len(self.closed), -1)
+        )
         weight = self.z_weight[label] * (open_here.T == 0)
         cross_entropy = -torch.bmm(log_pz, target[:, :, None])[..., 0]
         z_loss = (weight * cross_entropy).sum() / weight.sum().clamp_min(1)
