@@ -116,6 +116,15 @@ def test_the_loss_falls_when_a_batch_is_learned(spectra: tuple[torch.Tensor, tor
     assert float(loss.detach()) < first - 1
 
 
+def test_frozen_filters_that_change_are_transformed_anew(spectra: tuple[torch.Tensor, torch.Tensor]) -> None:
+    member = build("matched", engine.load_survey("sdss"), SMALL).eval().requires_grad_(False)
+    assert isinstance(member, Matched)
+    first = member(*spectra).class_logits
+    assert torch.equal(member(*spectra).class_logits, first)
+    member.correlation.filters.mul_(2)
+    assert not torch.equal(member(*spectra).class_logits, first)
+
+
 def test_an_unknown_setting_is_named() -> None:
     with pytest.raises(engine.SurveyError, match="depth"):
         build("matched", engine.load_survey("sdss"), {"depth": 3})

@@ -117,14 +117,27 @@ class Correlation(nn.Module):
         # An even length of small prime factors, long enough that no lag wraps round onto another.
         self.n_fft = next(n for n in range(n_pixels + n_lags, 8192) if n % 2 == 0 and _smooth(n))
         self.filters = nn.Parameter(torch.randn(n_filters, n_in, length) / math.sqrt(n_in * n_pixels))
+        self._frozen: tuple[tuple[torch.device, int], Tensor] | None = None
 
     def filter_transform(self) -> Tensor:
-        """(frequencies, 2C, 2K): the conjugate transform of the filters as one real matrix per frequency."""
+        """(frequencies, 2C, 2K): the conjugate transform of the filters as one real matrix per frequency.
+
+        Kept between calls while the filters are frozen: for a single spectrum it is most of the work.
+        """
+        if self.filters.requires_grad:
+            return self._transform()
+        key = (self.filters.device, self.filters._version)
+        if self._frozen is None or self._frozen[0] != key:
+            with torch.inference_mode(False), torch.no_grad():
+                self._frozen = (key, self._transform())
+        return self._frozen[1]
+
+    def _transform(self) -> Tensor:
         below, above = self.filters[..., : self.n_below], self.filters[..., self.n_below :]
         gap = self.filters.new_zeros(*self.filters.shape[:2], self.n_fft - self.filters.shape[-1])
         w = _RealFFT.apply(torch.cat([above, gap, below], -1), self.n_fft).permute(2, 1, 0)  # (F, C, K)
         real, imag = w.real, -w.imag
-        return torch.cat([torch.cat([real, imag], 2), torch.cat([-imag, real], 2)], 1)
+        return torch.cat([torch.cat([real, imag], 2), torch.cat([-imag, real], 2)], 1).contiguous()
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, n_pixels) -> (B, K, n_lags)."""
