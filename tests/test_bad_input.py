@@ -54,6 +54,7 @@ def test_reversed_wavelengths_are_turned_round_and_it_is_said(tmp_path: Path) ->
     (spectrum,) = read(make_sdss(tmp_path / "reversed.fits", wave[::-1], flux[::-1], ivar[::-1]))
     assert "wavelengths ran from red to blue: turned round" in spectrum.notes
     np.testing.assert_allclose(spectrum.flux, flux, rtol=1e-6)
+    np.testing.assert_allclose(spectrum.ivar, ivar, rtol=1e-6)
 
 
 def test_a_pixel_with_negative_ivar_is_bad_and_it_is_said(tmp_path: Path) -> None:
