@@ -70,6 +70,18 @@ def test_bad_pixels_do_not_leak_into_a_log_grid() -> None:
     assert not weight[inside].any()
 
 
+def test_a_log_pixel_less_than_half_covered_stays_empty() -> None:
+    edges = LOG.edges
+    for part, filled in ((0.3, False), (0.7, True)):
+        last = 1000  # the spectrum ends inside this pixel of the grid
+        end = edges[last] + part * (edges[last + 1] - edges[last])
+        step = (end - 4000.0) / 5000
+        wave = 4000.0 + step * (np.arange(5000) + 0.5)
+        _, weight = regrid(spectrum(wave, np.ones(5000), np.ones(5000)), LOG)
+        assert weight[last - 1] > 0
+        assert (weight[last] > 0) == filled
+
+
 def test_the_linear_grid_is_the_papers_and_interpolates_linearly() -> None:
     grid = LinearGrid()
     assert (grid.wave[0], grid.wave[-1], grid.wave.size) == (4000, 9000, 5001)

@@ -157,6 +157,14 @@ def test_an_object_without_data_does_not_hide_the_others(tmp_path: Path) -> None
     assert any("1 of 3 objects of the file left out" in note for note in spectra[0].notes)
 
 
+def test_when_no_object_can_be_used_the_file_is_still_named_first(tmp_path: Path) -> None:
+    path = make_desi(tmp_path / "coadd.fits", n_objects=2, arms="R")
+    with fits.open(path, mode="update") as hdus:
+        hdus["R_IVAR"].data[:] = 0
+    with pytest.raises(SpectrumError, match=rf"^{re.escape(str(path))}: .*none of the file's 2 objects"):
+        read(path)
+
+
 def test_arms_on_different_grids_are_cut_in_the_middle_of_their_overlap() -> None:
     from engine.spectrum import Arm
 

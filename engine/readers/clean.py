@@ -121,16 +121,24 @@ def gather(where: str, makers: Iterable[tuple[str, Callable[[], Spectrum]]]) -> 
     Raises the first object's SpectrumError when none can be used.
     """
     found: list[Spectrum] = []
-    failed: list[SpectrumError] = []
+    failed: list[tuple[str, SpectrumError]] = []
     for object_id, make in makers:
         try:
             found.append(make())
         except SpectrumError as error:
-            failed.append(SpectrumError(f"object {object_id}: {error}"))
+            failed.append((object_id, error))
+    if not found and not failed:
+        raise SpectrumError(f"{where}: holds no object. Check that the file is complete")
+    total = len(failed) + len(found)
     if not found:
-        raise failed[0] if failed else SpectrumError(f"{where}: holds no object. Check that the file is complete")
+        first_id, first = failed[0]
+        if total == 1:
+            raise first
+        raise SpectrumError(
+            f"{first} (so for object {first_id}; none of the file's {total} objects can be used)"
+        ) from first
     if failed:
-        note = f"{len(failed)} of {len(failed) + len(found)} objects of the file left out; first: {failed[0]}"
+        note = f"{len(failed)} of {total} objects of the file left out; first {failed[0][0]}: {failed[0][1]}"
         found = [s.with_(notes=(*s.notes, note)) for s in found]
     return found
 
