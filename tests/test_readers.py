@@ -157,6 +157,24 @@ def test_an_object_without_data_does_not_hide_the_others(tmp_path: Path) -> None
     assert any("1 of 3 objects of the file left out" in note for note in spectra[0].notes)
 
 
+def test_exposures_of_one_target_in_a_spectra_file_have_names_of_their_own(tmp_path: Path) -> None:
+    path = make_desi(tmp_path / "spectra.fits", n_objects=2, arms="R")
+    with fits.open(path) as hdus:
+        columns = [fits.Column("TARGETID", "K", array=[1000, 1000]), fits.Column("EXPID", "J", array=[7, 8])]
+        hdus["FIBERMAP"] = fits.BinTableHDU.from_columns(columns, name="FIBERMAP")
+        hdus.writeto(path, overwrite=True)
+    assert [s.object_id for s in read(path)] == ["1000-7", "1000-8"]
+
+
+def test_a_mask_that_desi_stored_compressed_is_left_to_ivar(tmp_path: Path) -> None:
+    path = make_desi(tmp_path / "coadd.fits", n_objects=1, arms="R")
+    with fits.open(path) as hdus:
+        mask = hdus["R_MASK"].data.astype(np.int32)
+        hdus[hdus.index_of("R_MASK")] = fits.CompImageHDU(mask, name="R_MASK")
+        hdus.writeto(path, overwrite=True)
+    assert read(path)[0].good.all()
+
+
 def test_when_no_object_can_be_used_the_file_is_still_named_first(tmp_path: Path) -> None:
     path = make_desi(tmp_path / "coadd.fits", n_objects=2, arms="R")
     with fits.open(path, mode="update") as hdus:
@@ -337,6 +355,15 @@ def test_flux_in_jansky_is_converted_pixel_by_pixel(tmp_path: Path) -> None:
     (spectrum,) = read(make_table(tmp_path / "t.fits", columns, {"wave": "Angstrom", "flux": "Jy"}))
     np.testing.assert_allclose(spectrum.flux, flux, rtol=1e-9)
     np.testing.assert_allclose(spectrum.ivar, ivar, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("unit", "noted"), [("adu", False), ("count / s", False), ("parrots", True)])
+def test_relative_flux_stays_as_it_is_and_unknown_units_are_noted(unit: str, noted: bool, tmp_path: Path) -> None:
+    columns = dict(zip(("wave", "flux", "ivar"), galaxy(), strict=True))
+    (spectrum,) = read(make_table(tmp_path / "t.fits", columns, {"wave": "Angstrom", "flux": unit}))
+    np.testing.assert_allclose(spectrum.flux, columns["flux"])
+    assert spectrum.flux_unit == unit
+    assert any("not understood" in note for note in spectrum.notes) == noted
 
 
 def test_tiny_flux_without_a_unit_is_scaled_so_that_ivar_fits_a_float32(tmp_path: Path) -> None:
