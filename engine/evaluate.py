@@ -198,8 +198,7 @@ def _from_manifest(manifest: Path, left_out: list[tuple[str, str]]) -> Iterator[
             if row["path"] != last:  # a file with many objects stands in many rows, one after the other
                 last, spectra = row["path"], read(manifest.parent / row["path"])
             yield Labelled(_group(row.get("survey")), name, _label(row), _pick(spectra, row.get("target") or ""))
-        except (SpectrumError, OSError) as error:
-            last = ""
+        except (ValueError, OSError) as error:  # a SpectrumError, or a z that is no number
             left_out.append((name, " ".join(str(error).split())))
 
 
@@ -212,7 +211,7 @@ def _label(row: Mapping[str, str]) -> Label:
         row["class"].strip(),
         row.get("subclass") or "",
         float(row["z"] or "nan"),
-        zwarning=int(row.get("zwarning") or -1),
+        zwarning=int(float(row.get("zwarning") or -1)),
     )
 
 

@@ -140,6 +140,7 @@ def example_folder(folder: Path) -> Path:
         "gone.fits,,SDSS,1-2-4,GALAXY,AGN,0.1,0\n"
         "a.csv,,SDSS,1-2-5,QSO,,1.5,4\n"
         "a.csv,,LAMOST,1-2-6,STAR,K4,0.0,-1\n"
+        "a.csv,,SDSS,1-2-7,STAR,K4,unknown,0.0\n"
     )
     np.savez(
         folder / "more.npz", id=["1-2-3", "2-2-2", "945-52652-470"], wave=wave, flux=flux, ivar=np.ones((3, 900)),
@@ -160,6 +161,7 @@ def test_manifest_and_npz_are_pooled_and_nothing_is_judged_twice(found):
     reasons = dict(found.left_out)
     assert "gone.fits" in reasons["1-2-4"]
     assert reasons["1-2-5"] == "zwarning 4"
+    assert "'unknown'" in reasons["1-2-7"]
     assert reasons["1-2-3"] == "the same object again"
     assert reasons["945-52652-470"].startswith("label suspect: NGC 3073")
 
