@@ -21,7 +21,12 @@ from gasnet_app.worker import Worker, shared_worker
 
 HEADER = 40
 BAR = {
-    ".MuiAppBar-root": {"bgcolor": "primary.contrastText", "color": "primary.main", "boxShadow": "none", "backgroundImage": "none"},
+    ".MuiAppBar-root": {
+        "bgcolor": "primary.contrastText",
+        "color": "primary.main",
+        "boxShadow": "none",
+        "backgroundImage": "none",
+    },
     ".MuiToolbar-root": {"minHeight": f"{HEADER}px !important", "height": f"{HEADER}px"},
     ".MuiTypography-root.title": {"fontSize": theme.LARGE, "color": "inherit"},
 }
@@ -51,15 +56,15 @@ def build_page(worker: Worker | None = None) -> pmui.Page:
     )  # fmt: skip
     page.param.watch(lambda event: _apply(views, event.new), "dark_theme")
     _apply(views, page.dark_theme)
-    pn.state.onload(_first(explorer))
+    pn.state.onload(_samples(explorer))
     pn.state.on_session_destroyed(lambda _: explorer.close())
     return page
 
 
-def _first(explorer: Explorer) -> Any:
+def _samples(explorer: Explorer) -> Any:
     async def show() -> None:
-        """The first sample, so that the page shows something worth looking at."""
-        await explorer.load(sample_paths()[:1])
+        """The samples, so that the page shows something worth looking at."""
+        await explorer.load(sample_paths())
 
     return show
 

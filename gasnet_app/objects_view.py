@@ -9,7 +9,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from gasnet_app import theme
-from gasnet_app.intake import MAX_FILE_TEXT, sample_paths, uploads
+from gasnet_app.intake import MAX_FILE_TEXT, uploads
 from gasnet_app.state import Explorer, Record
 from gasnet_app.words import z_text
 
@@ -64,9 +64,8 @@ class ObjectsView:
             multiple=True, layout="compact", max_file_size=MAX_FILE_TEXT, sizing_mode="stretch_width", height=56,
             margin=(4, 8), css_classes=["dropper"], stylesheets=[theme.DROPPER_CSS],
         )  # fmt: skip
-        self.samples = {path.name: path for path in sample_paths()}
-        self.sample = pmui.Select(options={"Open a sample": "", **{n: n for n in self.samples}}, value="", size="small", margin=(4, 8),
-                                  sizing_mode="stretch_width", disabled=not self.samples)  # fmt: skip
+        self.hint = theme.html('<div class="quiet">FITS of SDSS, DESI, LAMOST, 6dFGS; tables in FITS, ECSV, CSV</div>',
+                               margin=(0, 8))  # fmt: skip
         self.search = pmui.TextInput(label="Filter", placeholder="id, file or class", size="small", margin=(4, 8),
                                      sizing_mode="stretch_width", css_classes=["search"])  # fmt: skip
         self.flagged = pmui.Checkbox(label="flagged only", value=False, size="small", margin=(0, 8))
@@ -74,12 +73,13 @@ class ObjectsView:
         self.failures = theme.html(margin=(0, 8), styles={"overflow-y": "auto", "max-height": "150px"})
         self.table = pn.widgets.Tabulator(
             table([]), show_index=False, disabled=True, selectable=1, sortable=False, pagination=None,
-            page_size=PAGE_SIZE, sizing_mode="stretch_both", margin=(0, 4), theme="simple", row_height=22, layout="fit_columns",
+            page_size=PAGE_SIZE, sizing_mode="stretch_both", margin=(0, 4), theme="simple", row_height=22,
+            layout="fit_columns",
             widths={"flag": 20, "class": 104, "z": 60}, titles={"flag": ""}, css_classes=["objects"],
             header_align="left", stylesheets=[theme.TABLE_CSS],
         )  # fmt: skip
         self.view = pn.Column(
-            self.dropper, self.sample, pn.Row(self.count, self.flagged, sizing_mode="stretch_width"), self.search,
+            self.dropper, self.hint, pn.Row(self.count, self.flagged, sizing_mode="stretch_width"), self.search,
             self.failures, self.table, width=290, sizing_mode="stretch_height", styles={"flex": "0 0 290px"},
         )  # fmt: skip
         self._wire()
@@ -88,7 +88,6 @@ class ObjectsView:
     def _wire(self) -> None:
         explorer = self.explorer
         self.dropper.param.watch(self._on_drop, "value")
-        self.sample.param.watch(self._on_sample, "value")
         self.search.link(explorer, value_input="search")
         self.flagged.link(explorer, value="flagged_only", bidirectional=True)
         self.table.on_click(self._on_click)
@@ -100,10 +99,6 @@ class ObjectsView:
         self.dropper.value.clear()  # the bytes are in hand: do not keep them twice
         await self.explorer.load(files)
 
-    async def _on_sample(self, event: Any) -> None:
-        if event.new:
-            await self.explorer.load([self.samples[event.new]])
-
     async def _on_click(self, event: Any) -> None:
         await self.explorer.select(str(self.table.value.index[event.row]))
 
@@ -114,7 +109,9 @@ class ObjectsView:
         self._select()
         everything = list(self.explorer.records.values())
         shown = f"{len(records)} of " if len(records) != len(everything) else ""
-        self.count.object = f'<span class="heading">{shown}{len(everything)} {"object" if len(everything) == 1 else "objects"}</span>'
+        self.count.object = (
+            f'<span class="heading">{shown}{len(everything)} {"object" if len(everything) == 1 else "objects"}</span>'
+        )
         self.failures.object = failures_html(everything)
 
     def _select(self) -> None:

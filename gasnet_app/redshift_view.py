@@ -8,7 +8,8 @@ from typing import Any
 import holoviews as hv
 import numpy as np
 import panel as pn
-from bokeh.models import Span
+from bokeh.models import ColumnDataSource, PanTool, Range1d, ResetTool, Span, WheelZoomTool
+from bokeh.plotting import figure
 
 from engine import Line, Prediction, Spectrum
 from gasnet_app import theme
@@ -41,7 +42,9 @@ def pdf_columns(prediction: Prediction, row: int) -> dict[str, np.ndarray]:
         "z": z,
         "pdf": prediction.pdf[row] / top,
         "z_members": np.concatenate([np.r_[z, np.nan] for _ in members]) if len(members) else np.array([np.nan]),
-        "pdf_members": np.concatenate([np.r_[m, np.nan] for m in members]) / top if len(members) else np.array([np.nan]),
+        "pdf_members": np.concatenate([np.r_[m, np.nan] for m in members]) / top
+        if len(members)
+        else np.array([np.nan]),
     }
 
 
@@ -70,7 +73,8 @@ def flags_html(prediction: Prediction, spectrum: Spectrum | None) -> str:
     """Warnings in words, and what the reader of the file had to assume."""
     words = [*prediction.words(), *(spectrum.notes if spectrum else ())]
     items = "".join(f"<li>{pn.util.escape(word)}</li>" for word in words) or "<li>none</li>"
-    return f'<ul class="flags">{items}</ul><div class="quiet">zwarn {int(prediction.zwarn)} &middot; {prediction.model}</div>'
+    bits = f"zwarn {int(prediction.zwarn)} &middot; {pn.util.escape(prediction.model)}"
+    return f'<ul class="flags">{items}</ul><div class="quiet">{bits}</div>'
 
 
 class RedshiftView:
@@ -82,7 +86,8 @@ class RedshiftView:
         self.colours = theme.class_colours(explorer.worker.survey)
         self.what, self.where, self.why, self.flags = (theme.html() for _ in range(4))
         self.bar_pane = pn.pane.HoloViews(None, sizing_mode="stretch_width", height=120, linked_axes=False)
-        self.pdf_pane = pn.pane.HoloViews(None, sizing_mode="stretch_width", height=170, linked_axes=False)
+        self._build_pdf()
+        self.pdf_pane = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", height=170)
         self.view = pn.Column(
             theme.heading("What"), self.what, self.bar_pane, theme.heading("Where"), self.where, self.pdf_pane,
             theme.heading("Why"), self.why, theme.heading("Flags"), self.flags,
@@ -116,11 +121,41 @@ class RedshiftView:
             dots = " …" if stage.state == "waiting" else ""
             self.why.object = f'<div class="{kind}">{pn.util.escape(stage.words)}{dots}</div>'
 
+    def _build_pdf(self) -> None:
+        self.sources = {key: ColumnDataSource({"z": [], "p": []}) for key in ("ensemble", "members", "peaks")}
+        fig = figure(height=170, sizing_mode="stretch_width", x_range=Range1d(0, 1), y_range=Range1d(0, 1.2),
+                     tools=[PanTool(dimensions="width"), zoom := WheelZoomTool(dimensions="width"), ResetTool()],
+                     toolbar_location=None, name="p(z)")  # fmt: skip
+        fig.toolbar.active_scroll = zoom
+        fig.xaxis.axis_label, fig.xaxis.axis_label_standoff = "z", 2
+        fig.yaxis.visible = fig.grid.visible = False
+        fig.outline_line_color = None
+        self.members = fig.line("z", "p", source=self.sources["members"], line_width=1, line_alpha=0.7)
+        self.ensemble = fig.line("z", "p", source=self.sources["ensemble"], line_width=2)
+        self.peaks = fig.scatter("z", "p", source=self.sources["peaks"], marker="inverted_triangle", size=10)
+        fig.add_layout(self.marker)
+        fig.on_event("tap", lambda event: choose_peak(self.explorer, event.x))
+        self.figure = fig
+
     def _draw(self) -> None:
+        """Both pictures. Bokeh models may be touched only on the document's turn; answers arrive outside it."""
+        found = self.explorer.prediction
+        self.bar_pane.object = None if found is None else self._bars(found)
+        pn.state.execute(self._draw_pdf, schedule=True if pn.state.curdoc else "auto")
+
+    def _draw_pdf(self) -> None:
         found = self.explorer.prediction
         row = None if found is None else found.row(found.best)
-        self.bar_pane.object = None if found is None else self._bars(found)
-        self.pdf_pane.object = None if found is None or row is None else self._curves(found, row)
+        self.figure.visible = row is not None
+        if found is None or row is None:
+            return
+        columns = pdf_columns(found, row)
+        self.sources["ensemble"].data = {"z": columns["z"], "p": columns["pdf"]}
+        self.sources["members"].data = {"z": columns["z_members"], "p": columns["pdf_members"]}
+        z = [peak.z for peak in found.peaks(row)]
+        self.sources["peaks"].data = {"z": z, "p": np.interp(z, columns["z"], columns["pdf"]) + 0.06}
+        start, end = pdf_window(found, row)
+        self.figure.x_range.update(start=start, end=end, reset_start=start, reset_end=end)
 
     def _bars(self, found: Prediction) -> hv.Overlay:
         rows = class_rows(found)[::-1]
@@ -133,33 +168,12 @@ class RedshiftView:
                             default_tools=[], show_frame=False, hooks=[_quiet])
         )  # fmt: skip
 
-    def _curves(self, found: Prediction, row: int) -> hv.Overlay:
-        columns = pdf_columns(found, row)
-        peaks = [(k.z, float(np.interp(k.z, columns["z"], columns["pdf"])), k.weight) for k in found.peaks(row)]
-        members = hv.Curve((columns["z_members"], columns["pdf_members"]), "z", "p(z)")
-        ensemble = hv.Area((columns["z"], columns["pdf"]), "z", "p(z)")
-        marks = hv.Points(peaks, ["z", "p(z)"], "weight")
-        return (
-            ensemble.opts(color=self.palette.accent, alpha=0.3, line_color=self.palette.accent)
-            * members.opts(color=self.palette.band, line_width=1)
-            * marks.opts(color=self.palette.rival, size=9, marker="inverted_triangle")
-        ).opts(
-            hv.opts.Overlay(responsive=True, height=170, xlabel="z", ylabel="", yaxis="bare", toolbar=None,
-                            xlim=pdf_window(found, row), ylim=(0, 1.2), default_tools=[], show_frame=False,
-                            hooks=[_quiet, self._mark])
-        )  # fmt: skip
-
-    def _mark(self, plot: Any, _element: Any) -> None:
-        """The current z, which the slider moves in the browser; and a click on p(z) sets z to the nearest peak."""
-        if self.marker not in plot.state.center:
-            plot.state.add_layout(self.marker)
-            plot.state.name = "pdf"
-            plot.state.on_event("tap", lambda event: choose_peak(self.explorer, event.x))
-
     def apply(self, palette: theme.Palette) -> None:
         """Draw in another theme's colours."""
         self.palette = palette
-        self.marker.line_color = palette.danger
+        self.marker.line_color = self.ensemble.glyph.line_color = palette.accent
+        self.members.glyph.line_color = palette.band
+        self.peaks.glyph.line_color = self.peaks.glyph.fill_color = palette.rival
         self._draw()
 
 

@@ -16,17 +16,30 @@ import panel as pn
 from bokeh.core.properties import value
 from bokeh.layouts import column, row
 from bokeh.models import (
-    Button, ColumnDataSource, CustomJS, HoverTool, LinearAxis, NumericInput, RadioButtonGroup, Range1d, ResetTool,
-    SaveTool, Select, Slider, Span, WheelZoomTool,
+    BoxZoomTool,
+    Button,
+    ColumnDataSource,
+    CustomJS,
+    HoverTool,
+    LinearAxis,
+    NumericInput,
+    PanTool,
+    RadioButtonGroup,
+    Range1d,
+    ResetTool,
+    SaveTool,
+    Select,
+    Slider,
+    Span,
+    WheelZoomTool,
 )  # fmt: skip
-from bokeh.models import BoxZoomTool, PanTool
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from engine import Line, Spectrum
 from gasnet_app import theme
 from gasnet_app.state import SMOOTHING, Explorer
-from gasnet_app.words import headline, strongest, z_text
+from gasnet_app.words import headline, strongest
 
 FloatArray = NDArray[np.float64]
 JAVASCRIPT = Path(__file__).parent / "javascript"
@@ -163,6 +176,7 @@ class SpectrumView:
         self.band = fig.varea_step("wave", "low", "high", source=self.flux, step_mode="center", fill_alpha=0.25)
         self.masked = fig.step("wave", "masked", source=self.flux, mode="center", line_alpha=0.3, line_width=1)
         self.trace = fig.step("wave", "flux", source=self.flux, mode="center", line_width=1)
+        self.trace.name = "trace"
         hover = fig.line("wave", "flux", source=self.flux, line_alpha=0)
         fig.add_tools(HoverTool(renderers=[hover], mode="vline", line_policy="nearest", attachment="above",
                                 tooltips=[("λ", "@wave{0.0} Å"), ("flux", "@flux{0.000}")]))  # fmt: skip
@@ -189,7 +203,7 @@ class SpectrumView:
     def _build_controls(self) -> None:
         top = max(c.z_range[1] for c in self.explorer.worker.survey.classes if c.z_range)
         self.slider = Slider(start=math.log1p(LOWEST_Z), end=math.log1p(top), step=1e-5, value=0.0, show_value=False,
-                             title=None, sizing_mode="stretch_width", name="z", margin=(10, 12))  # fmt: skip
+                             title=None, sizing_mode="stretch_width", name="z slider", margin=(10, 12))  # fmt: skip
         self.typed = NumericInput(value=None, mode="float", low=LOWEST_Z, high=top, placeholder="z", width=92,
                                   name="typed z", format="0.000000", margin=(4, 4, 4, 8))  # fmt: skip
         self.back = Button(label="−", width=30, margin=(4, 2))
@@ -217,14 +231,15 @@ class SpectrumView:
         fig.js_on_change("inner_width", place)
         for end in ("start", "end"):
             fig.x_range.js_on_change(end, place, fit)
-        say = "slider.value_throttled = slider.value"
-        self.typed.js_on_change("value", CustomJS(args={"slider": self.slider}, code=f"""
+        commit = "slider.value_throttled = slider.value"  # Python hears of it
+        into_slider = f"""
             const z = cb_obj.value
-            if (z != null && Math.abs(z - Math.expm1(slider.value)) > 5e-7) {{ slider.value = Math.log1p(z); {say} }}"""))  # fmt: skip
+            if (z != null && Math.abs(z - Math.expm1(slider.value)) > 5e-7) {{ slider.value = Math.log1p(z); {commit} }}"""
+        self.typed.js_on_change("value", CustomJS(args={"slider": self.slider}, code=into_slider))
         for button, sign in ((self.back, -1), (self.forth, 1)):
             button.js_on_click(CustomJS(args={"slider": self.slider, "step": self.step}, name=f"nudge {sign}", code=f"""
                 const z = Math.expm1(slider.value) + {sign} * Number(step.labels[step.active])
-                slider.value = Math.min(Math.max(Math.log1p(z), slider.start), slider.end); {say}"""))  # fmt: skip
+                slider.value = Math.min(Math.max(Math.log1p(z), slider.start), slider.end); {commit}"""))  # fmt: skip
         self.slider.on_change("value_throttled", self._on_slider)
         self.line_choice.on_change("value", lambda _a, _o, new: self.explorer.param.update(lines=new))
         self.kernel_choice.on_change("value", lambda _a, _o, new: self.explorer.param.update(smoothing=int(new)))
@@ -257,10 +272,9 @@ class SpectrumView:
     def _show_lines(self) -> None:
         z = self.explorer.z
         self.line_choice.value = self.explorer.lines
-        known = z is not None
-        self.stems.visible = self.labels.visible = known
-        if known and z != self._z_shown:
-            self.slider.value = math.log1p(z or 0.0)
+        self.stems.visible = self.labels.visible = z is not None
+        if z is not None and z != self._z_shown:
+            self.slider.value = math.log1p(z)
             self.rest_range.update(start=self.figure.x_range.start / (1 + z), end=self.figure.x_range.end / (1 + z))
         self._z_shown = z
         self.lines.data = line_columns(self.line_list, z or 0.0, self.explorer.lines, self.palette)
@@ -279,7 +293,9 @@ class SpectrumView:
             text = [*text, f"lines at z = {z:.5f}" + (", set by hand" if tuned else "")]
             name += [found.class_name, f"z{z:.5f}"]
         first, *rest = (pn.util.escape(part) for part in text)
-        self.headline.object = f'<b>{first}</b><span class="facts">{"".join(f"<span>{part}</span>" for part in rest)}</span>'
+        self.headline.object = (
+            f'<b>{first}</b><span class="facts">{"".join(f"<span>{part}</span>" for part in rest)}</span>'
+        )
         self.save.filename = "_".join(name).replace("/", "-")
 
     def _show_saliency(self) -> None:

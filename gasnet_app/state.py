@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -117,16 +118,18 @@ class Explorer(param.Parameterized):
 
     async def load(self, sources: Sequence[Upload | Path]) -> None:
         """Read files one after another, show the first object that opens, then ask the engine about all of them."""
-        shown = False
+        showing: asyncio.Task[None] | None = None
         for i, source in enumerate(sources):
             self.reading = f"Reading {source.name}" + (f" ({i + 1} of {len(sources)})" if len(sources) > 1 else "")
             added = self._with_keys(source.name, await self._read(source))
             self.records = MappingProxyType({**self.records, **{r.key: r for r in added}})
             first = next((r for r in added if r.spectrum is not None), None)
-            if first is not None and not shown:
-                shown = True
-                await self.select(first.key)
+            if first is not None and showing is None:
+                showing = asyncio.create_task(self.select(first.key))
+                await asyncio.sleep(0)  # let it show the spectrum before the next file is read
         self.reading = ""
+        if showing is not None:
+            await showing
         if not self.selected and self.records:
             await self.select(next(iter(self.records)))
         await self._answer_the_rest()
@@ -146,7 +149,7 @@ class Explorer(param.Parameterized):
     def _with_keys(self, file: str, records: Sequence[Record]) -> list[Record]:
         """Keys are object ids. The same object of the same file is replaced; of another file it gets a number."""
         taken = {key: r.file for key, r in self.records.items()}
-        keyed = []
+        keyed: list[Record] = []
         for record in records:
             key, n = record.key, 1
             while key in taken and (taken[key] != file or any(key == k.key for k in keyed)):

@@ -29,8 +29,12 @@ class Palette:
     absorption: str
 
 
-LIGHT = Palette("#1b1f24", "#667079", "#d9dde1", "#ffffff", "#8c959f", "#0b62b8", "#b35900", "#b3261e", "#0b62b8", "#8a5a00")
-DARK = Palette("#e4e7ea", "#98a2ab", "#343b42", "#14181c", "#77828c", "#6cb2f5", "#f0a55a", "#ff8a80", "#6cb2f5", "#d9b36a")
+LIGHT = Palette(
+    "#1b1f24", "#667079", "#d9dde1", "#ffffff", "#8c959f", "#0b62b8", "#b35900", "#b3261e", "#0b62b8", "#8a5a00"
+)
+DARK = Palette(
+    "#e4e7ea", "#98a2ab", "#343b42", "#14181c", "#77828c", "#6cb2f5", "#f0a55a", "#ff8a80", "#6cb2f5", "#d9b36a"
+)
 
 # Okabe & Ito's qualitative set, which colour-blind readers tell apart; a family of hues per spectral type.
 _HUES = {

@@ -116,10 +116,11 @@ def why(prediction: Prediction, found: Saliency, lines: Sequence[Line]) -> str:
 
 
 def headline(spectrum: Spectrum) -> list[str]:
-    """The object in short: id, survey, signal-to-noise, magnitude and the catalogue's answer where the file has them."""
+    """The object in short: id, survey, signal-to-noise; magnitude and the catalogue's answer where the file has them."""
     parts = [spectrum.object_id, spectrum.survey, f"SNR {spectrum.snr:.1f}"]
     if math.isfinite(float(spectrum.meta.get("mag_g") or math.nan)):
         parts.append(f"g {float(spectrum.meta['mag_g']):.1f}")
     if spectrum.label is not None and spectrum.label.spectype:
-        parts.append(f"catalogue {spectrum.label.spectype} {spectrum.label.subclass} z {spectrum.label.z:.4f}")
+        known = f"z {spectrum.label.z:.4f}" if math.isfinite(spectrum.label.z) else ""
+        parts.append(" ".join(["catalogue", spectrum.label.spectype, spectrum.label.subclass, known]))
     return [part for part in parts if part]

@@ -1,0 +1,139 @@
+"""A real server, started with the card's own command, and a real Chromium that may talk to it alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def assets_with_a_model(folder: Path) -> Path:
+    """The shipped assets; where they hold no model, a copy with an untrained one that answers GALAXY_STARFORMING."""
+    from engine import Ensemble, load_survey, model_names
+    from engine.registry import card_base, save_member, sha256_of, write_card
+
+    survey = load_survey("sdss")
+    if survey.model in model_names():
+        return ROOT / "assets"
+    shutil.copytree(ROOT / "assets", folder, ignore=shutil.ignore_patterns("models"))
+    ensemble, members = Ensemble.untrained("matched", survey, n_members=3), []
+    (model := folder / "models" / survey.model).mkdir(parents=True)
+    for k, network in enumerate(ensemble.members):
+        for module in network.modules():
+            bias = getattr(module, "bias", None)
+            if bias is not None and getattr(bias, "shape", None) == (len(survey.classes),):
+                bias.data[survey.index("GALAXY_STARFORMING")] += 6.0
+        save_member(network, path := model / f"member{k}.safetensors")
+        members.append({"file": path.name, "sha256": sha256_of(path)})
+    card = card_base(survey.model, survey, ensemble.members[0], range(3))
+    write_card(model, {**card, "members": members, "mae": ensemble.card["mae"]})
+    return folder
+
+
+class Served:
+    """A running server: its address and its log."""
+
+    def __init__(self, assets: Path, log: Path) -> None:
+        self.port, self.log_path = free_port(), log
+        self.url = f"http://127.0.0.1:{self.port}/gasnet_app"
+        panel = Path(sys.executable).with_name("panel")
+        command = [str(panel), "serve", "gasnet_app", "--port", str(self.port),
+                   "--allow-websocket-origin", f"127.0.0.1:{self.port}"]  # fmt: skip
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "GASNET_ASSETS": str(assets), "PYTHONUNBUFFERED": "1"}
+        with log.open("w") as out:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=out, start_new_session=True)
+        self._wait(60)
+
+    def _wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                break
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=20).close()
+                return
+            except OSError:
+                time.sleep(0.2)
+        raise RuntimeError(f"the server did not start:\n{self.log}")
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            self.process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: install it with `apt install chromium`")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def served(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("served")
+    server = Served(assets_with_a_model(folder / "assets"), folder / "log.txt")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, served: Served) -> Iterator[Page]:
+    """One open page that a module's tests share; ends in an error when a script failed or asked another host."""
+    with _opened(browser, served) as page:
+        yield page
+
+
+@pytest.fixture
+def page_of_its_own(browser: Browser, served: Served) -> Iterator[Page]:
+    """A fresh page for a test that spoils it."""
+    with _opened(browser, served) as page:
+        yield page
+
+
+@contextmanager
+def _opened(browser: Browser, served: Served) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(f"script error: {error}"))
+    page.on("request", lambda request: errors.append(f"asked {request.url}") if _outside(request.url) else None)
+    page.goto(served.url)
+    page.locator(".class-name").first.wait_for(timeout=60_000)
+    yield page
+    context.close()
+    assert errors == []
+
+
+def _outside(url: str) -> bool:
+    return not url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:"))
