@@ -28,6 +28,7 @@ BAR = {
         "backgroundImage": "none",
     },
     ".MuiToolbar-root": {"minHeight": f"{HEADER}px !important", "height": f"{HEADER}px"},
+    ".MuiToolbar-root a": {"color": "inherit", "textDecoration": "none"},
     ".MuiTypography-root.title": {"fontSize": theme.LARGE, "color": "inherit"},
 }
 

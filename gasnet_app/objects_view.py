@@ -11,7 +11,7 @@ import panel_material_ui as pmui
 from gasnet_app import theme
 from gasnet_app.intake import MAX_FILE_TEXT, uploads
 from gasnet_app.state import Explorer, Record
-from gasnet_app.words import z_text
+from gasnet_app.words import short_class, z_text
 
 PAGE_SIZE = 200
 REMOTE_ABOVE = 1000
@@ -31,8 +31,7 @@ def _mark(record: Record) -> str:
 def _class(record: Record) -> str:
     if record.error:
         return "not read"
-    name = record.answer.class_name if record.answer else "…"
-    return name.removeprefix("GALAXY_").removeprefix("QSO_")  # as the paper's figures; the full name is on the right
+    return short_class(record.answer.class_name) if record.answer else "…"
 
 
 def _z(record: Record) -> str:
@@ -64,7 +63,7 @@ class ObjectsView:
             multiple=True, layout="compact", max_file_size=MAX_FILE_TEXT, sizing_mode="stretch_width", height=56,
             margin=(4, 8), css_classes=["dropper"], stylesheets=[theme.DROPPER_CSS],
         )  # fmt: skip
-        self.hint = theme.html('<div class="quiet">FITS of SDSS, DESI, LAMOST, 6dFGS; tables in FITS, ECSV, CSV</div>',
+        self.hint = theme.html('<div class="quiet">SDSS, DESI, LAMOST, 6dFGS, FITS, ECSV, CSV</div>',
                                margin=(0, 8))  # fmt: skip
         self.search = pmui.TextInput(label="Filter", placeholder="id, file or class", size="small", margin=(4, 8),
                                      sizing_mode="stretch_width", css_classes=["search"])  # fmt: skip
@@ -75,7 +74,8 @@ class ObjectsView:
             table([]), show_index=False, disabled=True, selectable=1, sortable=False, pagination=None,
             page_size=PAGE_SIZE, sizing_mode="stretch_both", margin=(0, 4), theme="simple", row_height=22,
             layout="fit_columns",
-            widths={"flag": 20, "class": 104, "z": 60}, titles={"flag": ""}, css_classes=["objects"],
+            widths={"flag": 14, "class": 92, "z": 58},
+            configuration={"columnDefaults": {"minWidth": 14}}, titles={"flag": ""}, css_classes=["objects"],
             header_align="left", stylesheets=[theme.TABLE_CSS],
         )  # fmt: skip
         self.view = pn.Column(

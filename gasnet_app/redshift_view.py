@@ -14,7 +14,7 @@ from bokeh.plotting import figure
 from engine import Line, Prediction, Spectrum
 from gasnet_app import theme
 from gasnet_app.state import Explorer
-from gasnet_app.words import standing, why, z_text
+from gasnet_app.words import short_class, standing, why, z_text
 
 SHOWN_CLASSES = 5
 
@@ -125,10 +125,11 @@ class RedshiftView:
         self.sources = {key: ColumnDataSource({"z": [], "p": []}) for key in ("ensemble", "members", "peaks")}
         fig = figure(height=170, sizing_mode="stretch_width", x_range=Range1d(0, 1), y_range=Range1d(0, 1.2),
                      tools=[PanTool(dimensions="width"), zoom := WheelZoomTool(dimensions="width"), ResetTool()],
-                     toolbar_location=None, name="p(z)")  # fmt: skip
+                     toolbar_location=None, y_axis_location=None, min_border_left=8, min_border_right=12,
+                     name="p(z)")  # fmt: skip
         fig.toolbar.active_scroll = zoom
         fig.xaxis.axis_label, fig.xaxis.axis_label_standoff = "z", 2
-        fig.yaxis.visible = fig.grid.visible = False
+        fig.grid.visible = False
         fig.outline_line_color = None
         self.members = fig.line("z", "p", source=self.sources["members"], line_width=1, line_alpha=0.7)
         self.ensemble = fig.line("z", "p", source=self.sources["ensemble"], line_width=2)
@@ -159,8 +160,8 @@ class RedshiftView:
 
     def _bars(self, found: Prediction) -> hv.Overlay:
         rows = class_rows(found)[::-1]
-        bars = hv.Bars([(name, p, self.colours[name]) for name, p, _ in rows], "class", ["p", "colour"])
-        points = hv.Scatter([(name, m) for name, _, members in rows for m in members], "class", "p")
+        bars = hv.Bars([(short_class(name), p, self.colours[name]) for name, p, _ in rows], "class", ["p", "colour"])
+        points = hv.Scatter([(short_class(name), m) for name, _, members in rows for m in members], "class", "p")
         bars = bars.opts(invert_axes=True, color="colour", line_width=0, bar_width=0.55)
         points = points.opts(color=self.palette.ink, size=9, alpha=0.7, marker="dash", angle=90, invert_axes=True)
         return (bars * points).opts(

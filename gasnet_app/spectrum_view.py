@@ -234,7 +234,8 @@ class SpectrumView:
         commit = "slider.value_throttled = slider.value"  # Python hears of it
         into_slider = f"""
             const z = cb_obj.value
-            if (z != null && Math.abs(z - Math.expm1(slider.value)) > 5e-7) {{ slider.value = Math.log1p(z); {commit} }}"""
+            if (z == null || Math.abs(z - Math.expm1(slider.value)) < 5e-7) return
+            slider.value = Math.log1p(z); {commit}"""
         self.typed.js_on_change("value", CustomJS(args={"slider": self.slider}, code=into_slider))
         for button, sign in ((self.back, -1), (self.forth, 1)):
             button.js_on_click(CustomJS(args={"slider": self.slider, "step": self.step}, name=f"nudge {sign}", code=f"""

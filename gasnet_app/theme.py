@@ -115,7 +115,8 @@ TABLE_CSS = f"""
   font-size: {SMALL}; background: transparent !important; border: 0; font-weight: 400; color: inherit; min-height: 0; }}
 :host .tabulator .tabulator-header .tabulator-col .tabulator-col-content {{ padding: 2px 4px !important; }}
 :host .tabulator .tabulator-tableholder .tabulator-table {{ background: transparent; color: inherit; }}
-:host .tabulator .tabulator-row {{ background: transparent !important; min-height: 20px; border: 0 !important;
+:host .tabulator .tabulator-row {{ background: transparent !important; min-height: 22px !important; height: 22px;
+  border: 0 !important;
   color: var(--panel-on-background-color) !important; cursor: pointer; }}
 :host .tabulator .tabulator-row .tabulator-cell {{ padding: 2px 4px !important; height: 22px !important; border: 0;
   color: var(--panel-on-background-color) !important; }}

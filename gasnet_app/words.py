@@ -111,12 +111,20 @@ def why(prediction: Prediction, found: Saliency, lines: Sequence[Line]) -> str:
     features = strongest(found.wave, weight, prediction.best_z, lines)
     if not features:
         return f"{subject} rests on no single feature."
-    names = [name or f"{wave:.0f} Å, where no listed line falls" for wave, name in features]
-    return f"{subject} rests on {', '.join(dict.fromkeys(names))}."
+    named = ", ".join(dict.fromkeys(name for _, name in features if name))
+    other = " and ".join(f"{wave:.0f} Å" for wave, name in features if not name)
+    if not other:
+        return f"{subject} rests on {named}."
+    return f"{subject} rests on {f'{named}; also on ' if named else ''}{other}, where no listed line falls."
+
+
+def short_class(name: str) -> str:
+    """A class without its spectral type, where that stands beside it: STARFORMING. GALAXY, QSO and stars stay whole."""
+    return name.removeprefix("GALAXY_").removeprefix("QSO_")
 
 
 def headline(spectrum: Spectrum) -> list[str]:
-    """The object in short: id, survey, signal-to-noise; magnitude and the catalogue's answer where the file has them."""
+    """The object in short: id, survey, SNR, and what else the file says: magnitude, catalogue class and z."""
     parts = [spectrum.object_id, spectrum.survey, f"SNR {spectrum.snr:.1f}"]
     if math.isfinite(float(spectrum.meta.get("mag_g") or math.nan)):
         parts.append(f"g {float(spectrum.meta['mag_g']):.1f}")
