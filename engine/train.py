@@ -8,7 +8,6 @@ where the last checkpoint is.
 from __future__ import annotations
 
 import json
-import math
 import os
 import time
 from collections.abc import Callable
@@ -49,8 +48,6 @@ class TrainConfig:
     minutes: float | None = None
     spectra: int | None = 120_000
     batch_size: int = 128
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-3
     seed: int = 0
     device: str = "auto"
     templates: str | None = None
@@ -106,7 +103,7 @@ class _Trainer:
     def __init__(self, config: TrainConfig, k: int, network: Network, checkpoint: Path) -> None:
         self.config, self.k, self.network, self.checkpoint = config, k, network, checkpoint
         self.parameters = dict(network.named_parameters())
-        self.optimiser = torch.optim.AdamW(self.parameters.values(), weight_decay=config.weight_decay)
+        self.optimiser = torch.optim.AdamW(self.parameters.values(), weight_decay=network.weight_decay)
         self.chunk, self.seconds = 0, 0.0
         for candidate in (checkpoint, checkpoint.with_suffix(".previous")):
             if candidate.is_file() and self._restore(candidate):
@@ -123,11 +120,6 @@ class _Trainer:
             return min(1.0, self.spectra / self.config.spectra)
         return min(1.0, self.seconds / (60 * (self.config.minutes or 1)))
 
-    def learning_rate(self) -> float:
-        """Warm-up over the first 2 %, then a cosine down to 1 %."""
-        warm = min(1.0, (self.done + 1e-4) / 0.02)
-        return self.config.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.done)))
-
     def learn(self, sample: Sample) -> dict[str, float]:
         """One pass over a chunk in batches; mean of the loss's parts."""
         self.network.train()
@@ -136,7 +128,7 @@ class _Trainer:
         batches = sample.batches(self.config.batch_size)
         for flux, ivar, label, z in batches:
             for group in self.optimiser.param_groups:
-                group["lr"] = self.learning_rate()
+                group["lr"] = self.network.learning_rate(self.done)
             loss, parts = self.network.loss(flux, ivar, label, z)
             if not torch.isfinite(loss):
                 raise FloatingPointError(f"loss of member {self.k} is not finite after {self.spectra} spectra")

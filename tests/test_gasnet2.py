@@ -179,3 +179,9 @@ def test_an_unknown_config_key_is_named(survey):
 def test_the_network_is_built_by_name(survey):
     pytest.importorskip("engine.networks.matched")
     assert build("gasnet2", survey).name == "gasnet2"
+
+
+def test_training_follows_the_papers_schedule_over_its_whole_length() -> None:
+    network = GaSNet2(load_survey("sdss"))
+    rates = [network.learning_rate(done) for done in (0.0, 0.099, 0.1, 0.5, 1.0)]
+    assert rates == [1e-3, 1e-3, 5e-4, 1e-3 / 32, 1e-3 / 512]

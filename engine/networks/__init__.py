@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -32,12 +33,20 @@ class NetworkOutput(NamedTuple):
 
 
 class Network(nn.Module):
-    """One ensemble member. Subclasses set `name`, `grid`, `zgrid`, `config` and define forward and loss."""
+    """One ensemble member. Subclasses set `name`, `grid`, `zgrid`, `config` and define forward and loss.
+
+    weight_decay : that of AdamW in training
+    """
 
     name: str
     grid: Grid
     zgrid: ZGrid
     config: Mapping[str, Any]
+    weight_decay = 1e-3
+
+    def learning_rate(self, done: float) -> float:
+        """AdamW's rate when `done` (0-1) of the training is over: warm-up for 2 %, then a cosine from 2e-3 to 1 %."""
+        return 2e-3 * min(1.0, (done + 1e-4) / 0.02) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
     def forward(self, flux: Tensor, ivar: Tensor) -> NetworkOutput:
         """flux, ivar : (B, grid.n) on self.grid; ivar 0 marks a bad pixel."""

@@ -120,6 +120,7 @@ class GaSNet2(Network):
     """
 
     name = "gasnet2"
+    weight_decay = 0.0  # the paper's optimiser is Adam
     zbin: Tensor
     width: Tensor
     trained: Tensor
@@ -151,6 +152,10 @@ class GaSNet2(Network):
 
     def _input(self, flux: Tensor) -> Tensor:
         return normalise(flux) * self.flux_scale
+
+    def learning_rate(self, done: float) -> float:
+        """The paper's schedule, its 50 epochs spread over the whole training."""
+        return learning_rate(min(int(done * self.config["epochs"]), self.config["epochs"] - 1))
 
     def forward(self, flux: Tensor, ivar: Tensor) -> NetworkOutput:
         """flux, ivar : (B, 5001). The paper's network reads no ivar; it is here for the common interface."""
