@@ -136,8 +136,8 @@ class _Trainer:
             torch.nn.utils.clip_grad_norm_(self.parameters.values(), 5.0)
             self.optimiser.step()
             self.optimiser.zero_grad(set_to_none=True)
-            for name, value in {"loss": loss.detach(), **parts}.items():
-                totals[name] = totals.get(name, 0.0) + float(value) / len(batches)
+            for name, value in {"loss": loss, **parts}.items():
+                totals[name] = totals.get(name, 0.0) + float(value.detach()) / len(batches)
         self.chunk += 1
         self.seconds += time.monotonic() - began
         return totals
