@@ -53,6 +53,7 @@ def build_page(worker: Worker | None = None) -> pmui.Page:
     )  # fmt: skip
     page = pmui.Page(
         title="GaSNet Explorer", main=[body, keyboard, help_dialog], theme_config=theme.material(),
+        header=[pn.Spacer(sizing_mode="stretch_width"), _about(explorer)],
         busy_indicator=None, sx=BAR,
     )  # fmt: skip
     page.param.watch(lambda event: _apply(views, event.new), "dark_theme")
@@ -74,6 +75,12 @@ def _apply(views: tuple[Any, ...], dark: bool) -> None:
     palette = theme.palette(dark)
     for view in views:
         view.apply(palette)
+
+
+def _about(explorer: Explorer) -> pn.pane.HTML:
+    survey = explorer.worker.survey
+    text = f"{pn.util.escape(survey.title)} &middot; {pn.util.escape(survey.model)} &middot; press ? for keys"
+    return theme.html(f'<div class="quiet">{text}</div>', sizing_mode=None, margin=(10, 8))
 
 
 def _help() -> pn.pane.HTML:

@@ -88,8 +88,11 @@ class RedshiftView:
         self.bar_pane = pn.pane.HoloViews(None, sizing_mode="stretch_width", height=120, linked_axes=False)
         self._build_pdf()
         self.pdf_pane = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", height=170)
+        self.what.min_height, self.where.min_height, self.why.min_height = 44, 62, 40  # nothing jumps when they arrive
+        bars = pn.Column(self.bar_pane, height=120, sizing_mode="stretch_width")
+        pdf = pn.Column(self.pdf_pane, height=170, sizing_mode="stretch_width")
         self.view = pn.Column(
-            theme.heading("What"), self.what, self.bar_pane, theme.heading("Where"), self.where, self.pdf_pane,
+            theme.heading("What"), self.what, bars, theme.heading("Where"), self.where, pdf,
             theme.heading("Why"), self.why, theme.heading("Flags"), self.flags,
             width=300, sizing_mode="stretch_height", scroll="y-auto", css_classes=["answer"],
             margin=(0, 8), styles={"flex": "0 0 300px"},
@@ -125,8 +128,8 @@ class RedshiftView:
         self.sources = {key: ColumnDataSource({"z": [], "p": []}) for key in ("ensemble", "members", "peaks")}
         fig = figure(height=170, sizing_mode="stretch_width", x_range=Range1d(0, 1), y_range=Range1d(0, 1.2),
                      tools=[PanTool(dimensions="width"), zoom := WheelZoomTool(dimensions="width"), ResetTool()],
-                     toolbar_location=None, y_axis_location=None, min_border_left=8, min_border_right=12,
-                     name="p(z)")  # fmt: skip
+                     toolbar_location=None, frame_align=False, y_axis_location=None, min_border_left=8,
+                     min_border_right=12, name="p(z)")  # fmt: skip
         fig.toolbar.active_scroll = zoom
         fig.xaxis.axis_label, fig.xaxis.axis_label_standoff = "z", 2
         fig.grid.visible = False

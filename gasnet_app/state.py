@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -186,7 +186,7 @@ class Explorer(param.Parameterized):
             prediction_stage=Stage("waiting", "Asking the ensemble"),
             saliency_stage=Stage("waiting", "Comes after the answer"),
         )  # fmt: skip
-        predictions = await self._predict([record])
+        predictions = await self._predict([record], lambda: mine == self._generation)
         if mine != self._generation:
             return
         if not predictions:
@@ -198,10 +198,10 @@ class Explorer(param.Parameterized):
         self.param.update(prediction=found, z=z, prediction_stage=DONE, saliency_stage=Stage("waiting", "Tracing back"))
         await self._explain(record.spectrum, found.best, mine)
 
-    async def _predict(self, records: Sequence[Record]) -> list[Prediction]:
+    async def _predict(self, records: Sequence[Record], wanted: Callable[[], bool] = lambda: True) -> list[Prediction]:
         """Predictions of these records, kept in short form in the table; an empty list when the engine cannot."""
         try:
-            found = await self.worker.predict([r.spectrum for r in records if r.spectrum is not None])
+            found = await self.worker.predict([r.spectrum for r in records if r.spectrum is not None], wanted)
         except (ModelError, SurveyError) as error:
             self.problem = str(error)
             return []
@@ -210,13 +210,13 @@ class Explorer(param.Parameterized):
             self.problem = f"The engine failed ({type(error).__name__}: {error}). Please report this."
             return []
         self.problem = ""
-        answered = {r.key: replace(r, answer=Answer.of(p)) for r, p in zip(records, found, strict=True)}
+        answered = {r.key: replace(r, answer=Answer.of(p)) for r, p in zip(records, found, strict=bool(found))}
         self.records = MappingProxyType({**self.records, **{k: r for k, r in answered.items() if k in self.records}})
         return found
 
     async def _explain(self, spectrum: Spectrum, class_index: int, mine: int) -> None:
         try:
-            found = await self.worker.explain(spectrum, class_index)
+            found = await self.worker.explain(spectrum, class_index, lambda: mine == self._generation)
         except Exception as error:
             log.exception("saliency failed")
             if mine == self._generation:

@@ -13,6 +13,11 @@ from engine import Ensemble, Prediction, Saliency, Spectrum, Survey, load_ensemb
 from gasnet_app.intake import Upload, open_path, open_upload
 
 T = TypeVar("T")
+Wanted = Callable[[], bool]
+
+
+def _always() -> bool:
+    return True
 
 
 class Worker:
@@ -39,13 +44,16 @@ class Worker:
         """The model card of the loaded ensemble. Raises ModelError or SurveyError when none can be loaded."""
         return dict(await self._ask(lambda: self._load().card))
 
-    async def predict(self, spectra: Sequence[Spectrum]) -> list[Prediction]:
-        """One prediction per spectrum, in order. Raises ModelError or SurveyError when none can be loaded."""
-        return await self._ask(lambda: self._load().predict(spectra))
+    async def predict(self, spectra: Sequence[Spectrum], wanted: Wanted = _always) -> list[Prediction]:
+        """One prediction per spectrum, in order; none when they are no longer wanted by the time it is their turn.
 
-    async def explain(self, spectrum: Spectrum, class_index: int) -> Saliency:
-        """Saliency of one class on the spectrum's observed wavelengths."""
-        return await self._ask(lambda: saliency(self._load(), spectrum, class_index))
+        Raises ModelError or SurveyError when no model can be loaded.
+        """
+        return await self._ask(lambda: self._load().predict(spectra) if wanted() else [])
+
+    async def explain(self, spectrum: Spectrum, class_index: int, wanted: Wanted = _always) -> Saliency | None:
+        """Saliency of one class on the network's wavelengths; None when it is no longer wanted at its turn."""
+        return await self._ask(lambda: saliency(self._load(), spectrum, class_index) if wanted() else None)
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,15 +70,17 @@ class Desk:
     async def open(self, source: Upload | Path) -> list[Spectrum]:
         return open_upload(source) if isinstance(source, Upload) else [spectrum(source.stem)]
 
-    async def predict(self, spectra: list[Spectrum]) -> list[Prediction]:
-        self.asked += [s.object_id for s in spectra]
+    async def predict(self, spectra: list[Spectrum], wanted: Callable[[], bool] = lambda: True) -> list[Prediction]:
         if self.problem:
             raise self.problem
         if self.gate is not None and spectra[0].object_id == "slow":
             await self.gate.wait()
+        if not wanted():
+            return []
+        self.asked += [s.object_id for s in spectra]
         return [prediction() for _ in spectra]
 
-    async def explain(self, s: Spectrum, class_index: int) -> Saliency:
+    async def explain(self, s: Spectrum, class_index: int, wanted: Callable[[], bool]) -> Saliency:
         at = 6564.61 * 1.1
         bump = np.exp(-(((s.wave - at) / 3) ** 2))
         return Saliency(s.wave, 0.5 * bump, bump)
@@ -128,6 +131,7 @@ def test_an_answer_that_comes_too_late_is_not_shown():
 
     e = asyncio.run(scene())
     assert (e.selected, e.z) == ("b", 0.4)
+    assert e.worker.asked == ["b", "slow"]  # type: ignore[attr-defined]  # not while unwanted; later for the table
     assert e.records["slow"].answer is not None
 
 
@@ -431,7 +435,10 @@ def test_the_worker_loads_its_ensemble_once_and_answers_in_order():
         first = await worker.predict([spectrum("a"), spectrum("b")])
         assert [p.object_id for p in first] == ["a", "b"]
         found = await worker.explain(spectrum("a"), first[0].best)
+        assert found is not None
         assert found.wave.shape == found.dp.shape
+        assert await worker.predict([spectrum()], lambda: False) == []
+        assert await worker.explain(spectrum(), 0, lambda: False) is None
 
     asyncio.run(scene())
     assert calls == ["sdss"]
