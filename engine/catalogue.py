@@ -45,7 +45,6 @@ def answer_row(path: str, spectrum: Spectrum, prediction: Prediction) -> Row:
     row: dict[str, Any] = {
         "path": path,
         "object_id": spectrum.object_id,
-        "survey": spectrum.survey,
         "class": prediction.class_name,
         "spectype": prediction.spectype,
         **{f"p_{name}": p for name, p in zip(survey.names, prediction.p, strict=True)},
@@ -61,8 +60,11 @@ def answer_row(path: str, spectrum: Spectrum, prediction: Prediction) -> Row:
 
 
 def make_table(rows: Iterable[Row], survey: Survey) -> Table:
-    """Rows as a table with the columns of `columns`, always in that order; what a row lacks, or is NaN, is masked."""
-    rows = list(rows)
+    """Rows as a table with the columns of `columns`, always in that order; what a row lacks, or is NaN, is masked.
+
+    Column survey is the one whose classes answered, bad rows included.
+    """
+    rows = [{**row, "survey": survey.name} for row in rows]
     table = Table()
     for name, kind in columns(survey).items():
         values = [row.get(name) for row in rows]

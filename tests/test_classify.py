@@ -91,6 +91,7 @@ def test_a_bad_file_becomes_a_row_with_its_error_and_the_rest_is_complete(night,
     for name in ("z", "zwarn", "robust", "snr", "p_QSO", "z_QSO", "zerr_QSO"):
         assert table[name].mask.tolist() == bad.tolist()
     assert set(table["class"][~bad]) <= set(ensemble.survey.names)
+    assert set(table["survey"]) == {"sdss"}
     assert set(table["class"][bad]) == {""}
     total = sum(table[f"p_{name}"][~bad] for name in ensemble.survey.names)
     np.testing.assert_allclose(total.filled(np.nan), 1, rtol=1e-5)
