@@ -114,19 +114,29 @@ class Prediction:
         return self.z_classes.index(class_index) if class_index in self.z_classes else None
 
     def peaks(self, row: int, most: int = 3, apart_kms: float = 1000.0) -> tuple[Peak, ...]:
-        """The highest peaks of one class's ensemble PDF, at least apart_kms from each other, heaviest first."""
-        logz = np.log1p(self.z_grid)
+        """The highest peaks of one class's ensemble PDF, at least apart_kms from each other, heaviest first.
+
+        A shoulder is no peak: between two peaks p(z) falls to less than half of the lower one.
+        """
         mass = self.pdf[row] * np.gradient(self.z_grid)
-        left = mass.copy()
-        found: list[Peak] = []
-        while len(found) < most and left.max() > 1e-3:
-            top = int(np.argmax(left))
-            near = np.abs(logz - logz[top]) * C_KMS < apart_kms
-            weight = float(left[near].sum())
-            centre = float((self.z_grid[near] * left[near]).sum() / weight)
-            found.append(Peak(centre, weight))
-            left[near] = 0.0
-        return tuple(sorted(found, key=lambda peak: -peak.weight))
+        reach = apart_kms / C_KMS
+        logz = np.log1p(self.z_grid)
+        inner = (mass[1:-1] >= mass[:-2]) & (mass[1:-1] > mass[2:])
+        tops = np.flatnonzero(np.r_[mass[0] > mass[1], inner, mass[-1] > mass[-2]] & (mass > 3e-4))
+        found: list[int] = []
+        for top in tops[np.argsort(-mass[tops])]:
+            far = all(abs(logz[top] - logz[other]) > reach for other in found)
+            valleys = (mass[min(top, other) : max(top, other) + 1].min() for other in found)
+            if far and all(valley < 0.5 * mass[top] for valley in valleys):
+                found.append(int(top))
+        # What lies between two peaks belongs to the nearer one.
+        owner = np.abs(logz[:, None] - logz[found]).argmin(axis=1) if found else np.empty(0, int)
+        result = []
+        for k, top in enumerate(found):
+            near = (np.abs(logz - logz[top]) <= reach) & (owner == k)
+            weight = float(mass[near].sum())
+            result.append(Peak(float((self.z_grid[near] * mass[near]).sum() / weight), weight))
+        return tuple(sorted(result, key=lambda peak: -peak.weight)[:most])
 
     def words(self) -> tuple[str, ...]:
         """The zwarn bits in words."""

@@ -116,6 +116,16 @@ def test_a_rival_peak_counts_only_when_it_is_far_and_heavy(ensemble: Ensemble) -
         assert peaks[0].z == pytest.approx(0.5, abs=2e-3)
 
 
+def test_the_flank_of_a_broad_peak_is_no_rival(ensemble: Ensemble) -> None:
+    (prediction,) = ensemble.predict([galaxy()])
+    z, width = prediction.z_grid, ensemble.zgrid.width
+    broad = np.exp(-0.5 * ((np.log1p(z) - np.log1p(2.0)) / 0.02) ** 2)  # sigma 6000 km/s
+    ripple = broad * (1 + 0.1 * np.sin(np.arange(z.size)))
+    object.__setattr__(prediction, "pdf", np.repeat((ripple / (ripple * width).sum())[None], 6, axis=0))
+    (peak,) = prediction.peaks(0)
+    assert peak.z == pytest.approx(2.0, abs=0.06)
+
+
 def test_a_star_has_redshift_zero_and_no_error(ensemble: Ensemble) -> None:
     (prediction,) = ensemble.predict([galaxy()])
     object.__setattr__(prediction, "p", np.eye(13)[2])
