@@ -117,8 +117,10 @@ class RedshiftView:
 
     def _show_why(self) -> None:
         found, prediction, stage = self.explorer.saliency, self.explorer.prediction, self.explorer.saliency_stage
-        if found is not None and prediction is not None:
-            self.why.object = f'<div class="why">{pn.util.escape(why(prediction, found, self.lines))}</div>'
+        record = self.explorer.record
+        if found is not None and prediction is not None and record is not None and record.spectrum is not None:
+            sentence = why(record.spectrum, prediction, found, self.lines)
+            self.why.object = f'<div class="why">{pn.util.escape(sentence)}</div>'
         else:
             kind = "bad" if stage.state == "failed" else "quiet"
             dots = " …" if stage.state == "waiting" else ""

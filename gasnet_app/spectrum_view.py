@@ -39,13 +39,14 @@ from numpy.typing import NDArray
 from engine import Line, Spectrum
 from gasnet_app import theme
 from gasnet_app.state import SMOOTHING, Explorer
-from gasnet_app.words import headline, strongest
+from gasnet_app.words import headline, pull, strongest
 
 FloatArray = NDArray[np.float64]
 JAVASCRIPT = Path(__file__).parent / "javascript"
 NOTHING = np.full(2, np.nan)  # Bokeh 3.9 paints a varea_step without points for ever
 STEPS = ("1e-3", "1e-4", "1e-5")
 LOWEST_Z = -0.01
+ROOM_FOR_NAME = 450.0  # A between two names over a strip
 LINE_SETS = [("major", "major lines"), ("all", "all lines"), ("none", "no lines")]
 
 
@@ -300,8 +301,8 @@ class SpectrumView:
         self.save.filename = "_".join(name).replace("/", "-")
 
     def _show_saliency(self) -> None:
-        found, prediction = self.explorer.saliency, self.explorer.prediction
-        if found is None or prediction is None:
+        found, prediction, record = self.explorer.saliency, self.explorer.prediction, self.explorer.record
+        if found is None or prediction is None or record is None or record.spectrum is None:
             self.saliency.data = {k: NOTHING for k in ("wave", "zero", "dz", "dp")}
             for source in self.named.values():
                 source.data = {"wave": [], "name": []}
@@ -311,15 +312,20 @@ class SpectrumView:
         scaled = {key: curve / (curve.max() or 1.0) for key, curve in curves.items()}
         self.saliency.data = {"wave": found.wave, "zero": zero, **scaled}
         for key, curve in curves.items():
-            features = strongest(found.wave, curve, prediction.best_z, self.line_list)
-            self.named[key].data = {"wave": [w for w, name in features if name], "name": [n for _, n in features if n]}
+            weight = pull(record.spectrum, found.wave, curve)
+            kept: list[tuple[float, str]] = []
+            for wave, name in strongest(found.wave, weight, prediction.best_z, self.line_list):
+                if name and all(abs(wave - other) > ROOM_FOR_NAME for other, _ in kept):
+                    kept.append((wave, name))
+            self.named[key].data = {"wave": [wave for wave, _ in kept], "name": [name for _, name in kept]}
 
     def _show_status(self) -> None:
         e = self.explorer
+        bad = e.spectrum_stage.words if e.spectrum_stage.state == "failed" else ""  # the right column tells the others
         stages = (e.spectrum_stage, e.prediction_stage, e.saliency_stage)
-        bad = next((s.words for s in stages if s.state == "failed"), "")
-        waiting = next((s.words for s in stages if s.state in ("waiting", "empty")), "")
-        text = bad or (f"{e.reading} …" if e.reading else "") or (f"{waiting} …" if waiting else "")
+        waiting = next((s.words for s in stages if s.state == "waiting"), "")
+        empty = e.spectrum_stage.words if e.spectrum_stage.state == "empty" else ""
+        text = bad or (f"{e.reading or waiting} …" if e.reading or waiting else empty)
         self.status.object = f'<span class="{"bad" if bad else "quiet"}">{pn.util.escape(text)}</span>'
 
     def apply(self, palette: theme.Palette) -> None:

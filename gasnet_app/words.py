@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.ndimage import median_filter
 
 from engine import Line, Prediction, Saliency, Spectrum
 
@@ -75,10 +76,23 @@ def confusion(z: float, rival: float, lines: Sequence[Line]) -> str:
     return words
 
 
+def pull(spectrum: Spectrum, wave: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """(n,) what each pixel contributes to an answer: its gradient times how far its flux stands off the continuum.
+
+    A gradient alone is large where flux would matter, also where nothing is there; a feature counts when it is there.
+    Continuum: running median over 151 pixels; of the height above it, one sigma is taken for noise.
+    """
+    good = spectrum.good
+    flux = np.interp(spectrum.wave, spectrum.wave[good], spectrum.flux[good])
+    sigma = np.divide(1.0, np.sqrt(spectrum.ivar), out=np.full(good.size, np.inf), where=good)
+    height = np.maximum(np.abs(flux - median_filter(flux, 151)) - sigma, 0.0)
+    return np.asarray(gradient * np.interp(wave, spectrum.wave, height, left=0.0, right=0.0))
+
+
 def strongest(
     saliency_wave: np.ndarray, weight: np.ndarray, z: float, lines: Sequence[Line], most: int = 3
 ) -> list[tuple[float, str]]:
-    """The strongest features of a saliency curve as (observed wavelength, A; name of the nearest line or "").
+    """The strongest features of a curve as (observed wavelength, A; name of the nearest line or "").
 
     Peaks are taken on the curve smoothed over 7 pixels, each at least 1500 km/s from the last; a line within
     1500 km/s of the peak gives its name, a major line before a minor one.
@@ -104,11 +118,11 @@ def _nearest(wave: float, z: float, lines: Sequence[Line]) -> str:
     return min(near, key=lambda pair: pair[0])[1].label if near else ""
 
 
-def why(prediction: Prediction, found: Saliency, lines: Sequence[Line]) -> str:
+def why(spectrum: Spectrum, prediction: Prediction, found: Saliency, lines: Sequence[Line]) -> str:
     """What the answer rests on: "z rests on Hα, [O III] 5008"."""
     weight = found.dp if found.dz is None else found.dz
     subject = "The class" if found.dz is None else "z"
-    features = strongest(found.wave, weight, prediction.best_z, lines)
+    features = strongest(found.wave, pull(spectrum, found.wave, weight), prediction.best_z, lines)
     if not features:
         return f"{subject} rests on no single feature."
     named = ", ".join(dict.fromkeys(name for _, name in features if name))

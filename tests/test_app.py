@@ -21,7 +21,7 @@ from gasnet_app.objects_view import ObjectsView, failures_html, table
 from gasnet_app.redshift_view import RedshiftView, choose_peak, class_rows, flags_html, pdf_columns
 from gasnet_app.spectrum_view import SpectrumView, flux_columns, flux_label, robust_limits, smoothed
 from gasnet_app.state import Answer, Explorer, Record
-from gasnet_app.words import confusion, headline, same_z, standing, strongest, why, z_text
+from gasnet_app.words import confusion, headline, pull, same_z, standing, strongest, why, z_text
 from gasnet_app.worker import Worker
 
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")  # Panel 1.9 with pandas 3
@@ -335,9 +335,19 @@ def test_stars_are_told_to_have_no_redshift():
 
 def test_why_names_the_lines_z_rests_on():
     e = loaded()
-    assert why(e.prediction, e.saliency, LINES) == "z rests on Hα."  # type: ignore[arg-type]
+    assert e.prediction is not None
+    assert e.saliency is not None
+    assert why(spectrum(), e.prediction, e.saliency, LINES) == "z rests on Hα."
     flat = Saliency(spectrum().wave, np.zeros(spectrum().wave.size), None)
-    assert why(prediction(best="STAR_F5"), flat, LINES) == "The class rests on no single feature."
+    assert why(spectrum(), prediction(best="STAR_F5"), flat, LINES) == "The class rests on no single feature."
+
+
+def test_a_gradient_where_nothing_stands_is_no_reason():
+    s = spectrum()
+    even = np.ones(s.wave.size)
+    weight = pull(s, s.wave, even)
+    assert weight[np.abs(s.wave - 6564.61 * 1.1) < 3].max() > 20 * np.median(weight)
+    assert weight[~s.good].max() == 0
 
 
 def test_a_feature_without_a_line_is_given_by_its_wavelength():
