@@ -10,6 +10,7 @@ import numpy as np
 import panel as pn
 from bokeh.models import ColumnDataSource, PanTool, Range1d, ResetTool, Span, WheelZoomTool
 from bokeh.plotting import figure
+from holoviews.streams import Pipe
 
 from engine import Line, Prediction, Spectrum
 from gasnet_app import theme
@@ -89,10 +90,10 @@ class RedshiftView:
         self._build_pdf()
         self.pdf_pane = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", height=170)
         self.what.min_height, self.where.min_height, self.why.min_height = 44, 62, 40  # nothing jumps when they arrive
-        bars = pn.Column(self.bar_pane, height=120, sizing_mode="stretch_width")
+        self.bars = pn.Column(self.bar_pane, height=120, sizing_mode="stretch_width")
         pdf = pn.Column(self.pdf_pane, height=170, sizing_mode="stretch_width")
         self.view = pn.Column(
-            theme.heading("What"), self.what, bars, theme.heading("Where"), self.where, pdf,
+            theme.heading("What"), self.what, self.bars, theme.heading("Where"), self.where, pdf,
             theme.heading("Why"), self.why, theme.heading("Flags"), self.flags,
             width=300, sizing_mode="stretch_height", scroll="y-auto", css_classes=["answer"],
             margin=(0, 8), styles={"flex": "0 0 300px"},
@@ -146,7 +147,12 @@ class RedshiftView:
     def _draw(self) -> None:
         """Both pictures. Bokeh models may be touched only on the document's turn; answers arrive outside it."""
         found = self.explorer.prediction
-        self.bar_pane.object = None if found is None else self._bars(found)
+        self.bars.styles = {"visibility": "visible" if found else "hidden"}  # the place is kept
+        if found is not None:
+            if self.bar_pane.object is None:  # one figure for the whole session, or the browser keeps every old one
+                self.bar_pane.object = hv.DynamicMap(self._bars, streams=[Pipe(data=found)])
+            else:
+                self.bar_pane.object.streams[0].send(found)
         pn.state.execute(self._draw_pdf, schedule=True if pn.state.curdoc else "auto")
 
     def _draw_pdf(self) -> None:
@@ -163,15 +169,15 @@ class RedshiftView:
         start, end = pdf_window(found, row)
         self.figure.x_range.update(start=start, end=end, reset_start=start, reset_end=end)
 
-    def _bars(self, found: Prediction) -> hv.Overlay:
-        rows = class_rows(found)[::-1]
+    def _bars(self, data: Prediction) -> hv.Overlay:
+        rows = class_rows(data)[::-1]
         bars = hv.Bars([(short_class(name), p, self.colours[name]) for name, p, _ in rows], "class", ["p", "colour"])
         points = hv.Scatter([(short_class(name), m) for name, _, members in rows for m in members], "class", "p")
         bars = bars.opts(invert_axes=True, color="colour", line_width=0, bar_width=0.55)
         points = points.opts(color=self.palette.ink, size=9, alpha=0.7, marker="dash", angle=90, invert_axes=True)
         return (bars * points).opts(
             hv.opts.Overlay(responsive=True, height=120, xlabel="", ylabel="", toolbar=None, ylim=(0, 1.02),
-                            default_tools=[], show_frame=False, hooks=[_quiet])
+                            framewise=True, default_tools=[], show_frame=False, hooks=[_quiet])
         )  # fmt: skip
 
     def apply(self, palette: theme.Palette) -> None:

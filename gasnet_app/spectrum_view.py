@@ -295,9 +295,8 @@ class SpectrumView:
             text = [*text, f"lines at z = {z:.5f}" + (", set by hand" if tuned else "")]
             name += [found.class_name, f"z{z:.5f}"]
         first, *rest = (pn.util.escape(part) for part in text)
-        self.headline.object = (
-            f'<b>{first}</b><span class="facts">{"".join(f"<span>{part}</span>" for part in rest)}</span>'
-        )
+        facts = "".join(f"<span>{part}</span>" for part in rest)
+        self.headline.object = f'<div class="line"><b>{first}</b><span class="facts">{facts}</span></div>'
         self.save.filename = "_".join(name).replace("/", "-")
 
     def _show_saliency(self) -> None:

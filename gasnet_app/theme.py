@@ -94,6 +94,7 @@ TEXT_CSS = f"""
 .heading {{ font-size: {SMALL}; letter-spacing: .06em; text-transform: uppercase; opacity: .65; margin: 8px 0 2px; }}
 .big {{ font-size: {LARGE}; font-weight: 600; }}
 .quiet {{ opacity: .75; font-size: {SMALL}; }}
+.line {{ white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }}
 .facts span {{ margin-left: 16px; opacity: .85; }}
 .bad, .unstable {{ color: var(--danger-bg-color); }}
 ul {{ margin: 0; padding: 0; list-style: none; }}

@@ -140,6 +140,17 @@ def test_keys_step_through_objects_but_never_while_typing(page: Page):
     assert page.locator(".headline b").first.inner_text() == second
 
 
+def test_the_browser_holds_as_many_figures_after_many_objects_as_before(page: Page):
+    figures = "() => [...Bokeh.documents[0].all_models].filter(m => m.type == 'Figure').length"
+    before = page.evaluate(figures)
+    page.keyboard.press("Escape")
+    page.locator(".objects .tabulator-row").nth(4).click()
+    page.wait_for_timeout(1500)
+    page.locator(".objects .tabulator-row").nth(5).click()
+    page.wait_for_timeout(1500)
+    assert page.evaluate(figures) == before
+
+
 def test_the_plots_follow_the_theme(page: Page):
     colour = (
         f"() => {{ const f = ({MODEL})('flux'); return [f.below[0].axis_label_text_color, f.background_fill_color] }}"
