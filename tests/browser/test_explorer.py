@@ -143,7 +143,7 @@ def test_keys_step_through_objects_but_never_while_typing(page: Page):
 def test_the_browser_holds_as_many_figures_after_many_objects_as_before(page: Page):
     figures = "() => [...Bokeh.documents[0].all_models].filter(m => m.type == 'Figure').length"
     before = page.evaluate(figures)
-    page.keyboard.press("Escape")
+    page.locator("input[placeholder^='id, file']").fill("")
     page.locator(".objects .tabulator-row").nth(4).click()
     page.wait_for_timeout(1500)
     page.locator(".objects .tabulator-row").nth(5).click()
