@@ -29,7 +29,8 @@ def lsf_kms(wave: float) -> float:
 
 @dataclass(frozen=True)
 class Observed:
-    """B observed spectra on SDSS_GRID. flux, ivar (B, n) float32, ivar 0 where masked or not covered."""
+    """B observed spectra on SDSS_GRID. flux, ivar (B, n) float32; ivar is 0 where masked or not covered, flux only
+    where not covered, as in real files."""
 
     flux: Float32Array
     ivar: Float32Array
@@ -80,7 +81,7 @@ class Instrument:
         ivar = (1 / (sigma * scale * np.exp(rng.normal(0, 0.05, (n, 1)).astype(np.float32))) ** 2) * covered
         observed = (flux + noise * sigma) * scale
         self._drop_pixels(ivar, rng)
-        return Observed(np.where(ivar > 0, observed, 0).astype(np.float32), ivar.astype(np.float32))
+        return Observed(np.where(covered, observed, 0).astype(np.float32), ivar.astype(np.float32))
 
     def _throughput(self, n: int, rng: np.random.Generator) -> Float32Array:
         """(n, grid) calibration error, arm step, telluric residual and Galactic extinction."""
