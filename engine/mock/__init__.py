@@ -25,8 +25,8 @@ LABEL_SCATTER = {"GALAXY": 3e-5, "QSO": 1.2e-3}  # of z / (1 + z): the pipeline'
 class MockBatch:
     """B mock spectra on the survey's native grid with their truth.
 
-    flux, ivar : (B, n) float32; ivar is 0 at bad pixels, flux too where nothing was observed; label : (B,) class index; z : (B,) redshift, 0 for stars;
-    snr : (B,) the median SNR asked for
+    flux, ivar : (B, n) float32; ivar is 0 at bad pixels, flux too where nothing was observed
+    label : (B,) class index; z : (B,) redshift, 0 for stars; snr : (B,) the median SNR asked for
     """
 
     flux: Float32Array
