@@ -126,11 +126,12 @@ def test_bad_files_are_named_with_their_reason_and_the_page_goes_on(page: Page, 
     page.locator(".class-name").first.wait_for(timeout=30_000)
 
 
-def test_keys_step_through_objects_but_never_while_typing(page: Page):
+def test_keys_step_through_objects_but_never_while_typing(page_of_its_own: Page):
+    page = page_of_its_own
     first = page.locator(".headline b").first.inner_text()
-    page.keyboard.press("p")
-    page.locator(".headline b").filter(has_not_text=first).first.wait_for(timeout=15_000)
     page.keyboard.press("n")
+    page.locator(".headline b").filter(has_not_text=first).first.wait_for(timeout=15_000)
+    page.keyboard.press("p")
     page.locator(".headline b", has_text=first).first.wait_for(timeout=15_000)
     second = page.locator(".headline b").first.inner_text()
     page.keyboard.press("/")
