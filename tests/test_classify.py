@@ -117,7 +117,7 @@ def fake_read(objects: dict[str, int]):
     """A reader that finds so many spectra in each file, their ids telling file and number."""
     wave = np.linspace(4000, 9000, 500)
 
-    def read(path: str) -> list[Spectrum]:
+    def read(path: str, catalogue: bool) -> list[Spectrum]:
         flux = np.ones(500) + RNG.normal(0, 0.1, 500)
         return [Spectrum(wave, flux, np.ones(500), f"{path}:{k}") for k in range(objects[path])]
 
@@ -156,7 +156,7 @@ def test_batches_run_across_files_and_keep_the_order(tmp_path, monkeypatch, ense
     ],
 )
 def test_whatever_a_reader_raises_becomes_one_line(tmp_path, monkeypatch, ensemble, raised, said):
-    def read(path: str):
+    def read(path: str, catalogue: bool):
         raise raised
 
     monkeypatch.chdir(tmp_path)
@@ -168,7 +168,7 @@ def test_whatever_a_reader_raises_becomes_one_line(tmp_path, monkeypatch, ensemb
 def test_a_spectrum_outside_the_surveys_wavelengths_is_an_error(tmp_path, monkeypatch, ensemble):
     infrared = Spectrum(np.linspace(12000, 13000, 500), np.ones(500), np.ones(500), "ir")
     (tmp_path / "ir.fits").touch()
-    monkeypatch.setattr(verb, "read", lambda path: [infrared])
+    monkeypatch.setattr(verb, "read", lambda path, catalogue: [infrared])
     row = classify([tmp_path / "ir.fits"], ensemble)[0]
     assert row["error"].startswith("no usable pixel between 3600 and 9200 A")
     assert row["class"] == ""
@@ -179,7 +179,7 @@ def test_fluxes_beyond_float32_are_an_error_not_a_class(tmp_path, monkeypatch, e
     wave = np.linspace(4000, 9000, 500)
     huge = Spectrum(wave, np.full(500, 1e30), np.full(500, 1e-60), "huge")
     (tmp_path / "h.fits").touch()
-    monkeypatch.setattr(verb, "read", lambda path: [huge])
+    monkeypatch.setattr(verb, "read", lambda path, catalogue: [huge])
     row = classify([tmp_path / "h.fits"], ensemble)[0]
     assert (row["class"] == "") == (row["error"] != "")
 

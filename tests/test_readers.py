@@ -275,27 +275,3 @@ def test_air_to_vacuum_agrees_with_published_pairs_and_specutils() -> None:
     wave = np.linspace(3000, 10000, 50)
     theirs = specutils_utils.air_to_vac(wave * u.AA, method="Morton2000", scheme="iteration").to_value(u.AA)
     np.testing.assert_allclose(air_to_vacuum(wave), theirs, atol=2e-3)
-
-
-def test_our_fits_decoder_equals_astropys(tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
-    unsigned = rng.integers(0, 2**32, (3, 4), dtype=np.uint32)
-    columns = [fits.Column("F", "E", array=rng.normal(size=5)), fits.Column("S", "7A", array=list("abcde")),
-               fits.Column("X", "12X", array=rng.random((5, 12)) > 0.5),
-               fits.Column("K", "K", array=np.arange(5)), fits.Column("V", "3D", array=rng.normal(size=(5, 3))),
-               fits.Column("U", "J", bzero=2**31, array=np.arange(5, dtype=np.uint32))]  # fmt: skip
-    scaled = fits.ImageHDU(rng.integers(0, 100, (2, 6)).astype(np.int16))
-    primary = fits.PrimaryHDU()
-    primary.header.update({"QUOTE": "it's / here", "NUMBER": -1.5e-3, "WHOLE": 7, "YES": True, "EMPTY": ""})
-    path = tmp_path / "all.fits"
-    hdus = fits.HDUList([primary, fits.ImageHDU(unsigned), fits.BinTableHDU.from_columns(columns), scaled])
-    hdus.writeto(path)
-    with fits.open(path, mode="update") as file:
-        file[3].header.update({"BSCALE": 0.5, "BZERO": 3.0})
-    with opened(path) as source, fits.open(path) as theirs:
-        for key in ("QUOTE", "NUMBER", "WHOLE", "YES", "EMPTY"):
-            assert source.hdus[0].get(key) == theirs[0].header[key]
-        np.testing.assert_array_equal(source.hdus[1].image(), theirs[1].data)
-        np.testing.assert_array_equal(source.hdus[3].image(), theirs[3].data)
-        for name, values in source.hdus[2].table("F", "S", "V", "U", "K").items():
-            np.testing.assert_array_equal(values, theirs[2].data[name])

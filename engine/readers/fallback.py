@@ -42,7 +42,7 @@ def read_fits(source: Source) -> list[Spectrum]:
 
 
 def _ask_specutils(source: Source) -> list[Any]:
-    if len(source.hdus) == 1 and len(source.hdus[0].shape) == 2 and "CTYPE1" not in source.hdus[0].cards:
+    if len(source.hdus) == 1 and len(source.hdus[0].shape) == 2 and not source.hdus[0].has("CTYPE1"):
         return []  # a picture; spares the import
     from astropy.io.registry import IORegistryError
 

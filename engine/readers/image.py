@@ -68,7 +68,7 @@ def wavelengths(hdu: Hdu, n: int, source: Source) -> tuple[FloatArray, bool, tup
             f"{where}: axis CTYPE1 = {ctype!r} is not read as wavelength. Save wavelength and flux in a table"
         )
     offset = np.arange(n) + 1 - float(hdu.get("CRPIX1", 1))
-    log = hdu.get("DC-FLAG") == 1 or "COEFF0" in hdu.cards or ("LOG" in ctype and not ctype.endswith("-LOG"))
+    log = hdu.get("DC-FLAG") == 1 or hdu.has("COEFF0") or ("LOG" in ctype and not ctype.endswith("-LOG"))
     if ctype.endswith("-LOG") and start > 0:
         values = start * np.exp(np.clip(offset * step / start, -50, 50))
     else:
@@ -86,7 +86,7 @@ def medium(source: Source, ctype: str = "") -> tuple[bool, tuple[str, ...]]:
         vacuum = hdu.get("VACUUM")
         if said in ("air", "vac", "vacuum"):
             return said == "air", ()
-        if vacuum is not None and "VACUUM" in hdu.cards:
+        if vacuum is not None:
             return str(vacuum).strip().lower() in ("false", "f", "0", "no", "air"), ()
     if ctype.startswith(("AWAV", "WAVE-LOG", "WAVE-")):
         return ctype.startswith("AWAV"), ()

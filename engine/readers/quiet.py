@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_LOCK = threading.Lock()  # warnings.catch_warnings changes the whole process, so one thread at a time
+_LOCK = threading.RLock()  # warnings.catch_warnings changes the whole process, so one thread at a time
 
 
 @contextmanager

@@ -42,8 +42,8 @@ def read_spec(source: Source) -> list[Spectrum]:
     assert hdu is not None
     check_length(source.name, hdu.shape[0])
     columns = hdu.table("LOGLAM", "FLUX", "IVAR", "AND_MASK", "WDISP")
-    row = _catalogue(source)
     header = source.hdus[0]
+    row = _catalogue(source) if source.catalogue or not _names_itself(header) else {}
     object_id, meta = _identity(source, header, row)
     meta["wdisp"] = columns.get("WDISP")
     loglam = columns["LOGLAM"].astype(np.float64)
@@ -60,9 +60,7 @@ def read_spec(source: Source) -> list[Spectrum]:
 def is_spspec(source: Source) -> bool:
     """True for a DR7 spSpec file: one image of 4 or 5 rows with COEFF0 and SPEC_CLN in its header."""
     first = source.hdus[0] if source.hdus else None
-    return bool(
-        first and len(first.shape) == 2 and 4 <= first.shape[0] <= 5 and {"COEFF0", "SPEC_CLN"} <= first.cards.keys()
-    )
+    return bool(first and len(first.shape) == 2 and 4 <= first.shape[0] <= 5 and first.has("COEFF0", "SPEC_CLN"))
 
 
 def read_spspec(source: Source) -> list[Spectrum]:
@@ -115,8 +113,17 @@ def _label(row: dict[str, Any]) -> Label | None:
     )  # fmt: skip
 
 
+def _names_itself(header: Hdu) -> bool:
+    """True when plate, MJD and fibre are in the header; SDSS-V's field and catalogid are in the catalogue only."""
+    return all(header.get(key) for key in ("PLATEID", "MJD", "FIBERID")) and not _sdss_v(header)
+
+
+def _sdss_v(header: Hdu) -> bool:
+    return str(header.get("VERS2D", header.get("RUN2D", ""))).startswith("v6")
+
+
 def _survey(header: Hdu, row: dict[str, Any]) -> str:
-    if str(header.get("VERS2D", header.get("RUN2D", ""))).startswith("v6") or "SDSS_ID" in row:
+    if _sdss_v(header) or "SDSS_ID" in row:
         return "SDSS-V"
     survey = str(row.get("SURVEY", "")).strip().upper()
     return survey if survey in ("BOSS", "EBOSS") else "SDSS"

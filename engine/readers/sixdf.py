@@ -14,7 +14,7 @@ from engine.readers.fitsfile import Hdu
 from engine.readers.source import Source
 from engine.spectrum import Label, Spectrum, SpectrumError
 
-_KEYS = {"OBSRA", "OBSDEC", "Z_HELIO", "QUALITY"}
+_KEYS = ("OBSRA", "OBSDEC", "Z_HELIO", "QUALITY")
 
 
 def is_sixdf(source: Source) -> bool:
@@ -44,7 +44,7 @@ def read_sixdf(source: Source) -> list[Spectrum]:
 
 
 def _hdu(source: Source) -> Hdu | None:
-    fit = [h for h in source.hdus if h.cards.keys() >= _KEYS and len(h.shape) == 2 and h.shape[0] in (3, 4)]
+    fit = [h for h in source.hdus if h.has(*_KEYS) and len(h.shape) == 2 and h.shape[0] in (3, 4)]
     return fit[-1] if fit else None
 
 

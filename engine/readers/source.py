@@ -43,12 +43,16 @@ FileSource = str | os.PathLike[str] | bytes | BinaryIO
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """An opened file. `hdus` is empty unless it is FITS; `text` is empty unless it is text."""
+    """An opened file. `hdus` is empty unless it is FITS; `text` is empty unless it is text.
+
+    catalogue : whether the pipeline's answers are wanted too (see `engine.read`)
+    """
 
     name: str
     stream: BinaryIO
     size: int
     hdus: tuple[Hdu, ...]
+    catalogue: bool = True
 
     @property
     def stem(self) -> str:
@@ -77,7 +81,7 @@ class Source:
 
 
 @contextmanager
-def opened(source: FileSource, name: str | None = None) -> Iterator[Source]:
+def opened(source: FileSource, name: str | None = None, catalogue: bool = True) -> Iterator[Source]:
     """Open a path, bytes or a binary file object. A path's file is closed at the end; a given file object is not.
 
     Raises SpectrumError for what is missing, a directory, empty, no spectrum file at all, or a truncated FITS file.
@@ -89,17 +93,17 @@ def opened(source: FileSource, name: str | None = None) -> Iterator[Source]:
             if path.is_dir():
                 raise SpectrumError(f"{where}: is a directory. Give a file; `gasnet classify` walks directories")
             with path.open("rb") as stream:
-                yield _look(stream, where)
+                yield _look(stream, where, catalogue)
         except (OSError, ValueError) as error:
             if isinstance(error, SpectrumError):
                 raise
             reason = getattr(error, "strerror", None) or error
             raise SpectrumError(f"{where}: cannot be opened: {reason}. Check the path and its permissions") from error
     elif isinstance(source, bytes | bytearray | memoryview):
-        yield _look(io.BytesIO(source), name or "uploaded file")
+        yield _look(io.BytesIO(source), name or "uploaded file", catalogue)
     elif hasattr(source, "read"):
         where = name or str(getattr(source, "name", "uploaded file"))
-        yield _look(_seekable(source, where), where)
+        yield _look(_seekable(source, where), where, catalogue)
     else:
         raise SpectrumError(f"cannot read a spectrum from {type(source).__name__}. Give a path, bytes or a binary file")
 
@@ -112,7 +116,7 @@ def _seekable(stream: BinaryIO, where: str) -> BinaryIO:
     return io.BytesIO(stream.read())
 
 
-def _look(stream: BinaryIO, where: str) -> Source:
+def _look(stream: BinaryIO, where: str, catalogue: bool) -> Source:
     stream.seek(0)
     if stream.read(2) == b"\x1f\x8b":
         stream = _unzip(stream, where)
@@ -122,13 +126,13 @@ def _look(stream: BinaryIO, where: str) -> Source:
     if not head:
         raise SpectrumError(f"{where}: is empty (0 bytes). Download or copy it again")
     if head.startswith(b"SIMPLE  ="):
-        return Source(where, stream, size, scan(stream, size, where))
+        return Source(where, stream, size, scan(stream, size, where), catalogue)
     for start, mistake in _MISTAKES:
         if head.startswith(start) or (start == b"ustar" and head[257:262] == start):
             raise SpectrumError(f"{where}: is {mistake}")
     if head.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         raise SpectrumError(f"{where}: is a web page, not a spectrum. The download gave an error page; fetch it again")
-    return Source(where, stream, size, ())
+    return Source(where, stream, size, (), catalogue)
 
 
 def _unzip(stream: BinaryIO, where: str) -> BinaryIO:
