@@ -14,10 +14,11 @@ from engine.survey import Survey, SurveyError, assets_dir, load_survey, survey_n
 
 if TYPE_CHECKING:
     from engine.ensemble import Ensemble, load_ensemble
+    from engine.explain import confusion, pull, same_z, standing, strongest, why
+    from engine.gradients import Saliency, saliency
     from engine.lines import Line, load_lines
     from engine.readers import read
     from engine.registry import ModelError, model_names
-    from engine.gradients import Saliency, saliency
 
 _LAZY = {
     "Ensemble": "engine.ensemble",
@@ -28,6 +29,12 @@ _LAZY = {
     "ModelError": "engine.registry",
     "model_names": "engine.registry",
     "Saliency": "engine.gradients",
+    "confusion": "engine.explain",
+    "pull": "engine.explain",
+    "same_z": "engine.explain",
+    "standing": "engine.explain",
+    "strongest": "engine.explain",
+    "why": "engine.explain",
     "saliency": "engine.gradients",
 }
 
@@ -44,13 +51,19 @@ __all__ = [
     "SurveyError",
     "ZWarn",
     "assets_dir",
+    "confusion",
     "load_ensemble",
     "load_lines",
     "load_survey",
     "model_names",
+    "pull",
     "read",
     "saliency",
+    "same_z",
+    "standing",
+    "strongest",
     "survey_names",
+    "why",
 ]
 
 

@@ -12,10 +12,10 @@ from bokeh.models import ColumnDataSource, PanTool, Range1d, ResetTool, Span, Wh
 from bokeh.plotting import figure
 from holoviews.streams import Pipe
 
-from engine import Line, Prediction, Spectrum
+from engine import Line, Prediction, Spectrum, standing, why
 from gasnet_app import theme
 from gasnet_app.state import Explorer
-from gasnet_app.words import short_class, standing, why, z_text
+from gasnet_app.words import short_class, z_text
 
 SHOWN_CLASSES = 5
 

@@ -36,10 +36,10 @@ from bokeh.models import (
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
-from engine import Line, Spectrum
+from engine import Line, Spectrum, pull, strongest
 from gasnet_app import theme
 from gasnet_app.state import SMOOTHING, Explorer
-from gasnet_app.words import headline, pull, strongest
+from gasnet_app.words import headline
 
 FloatArray = NDArray[np.float64]
 JAVASCRIPT = Path(__file__).parent / "javascript"

@@ -14,14 +14,30 @@ import pytest
 from bokeh.models import Span
 from makers import galaxy, make_sdss
 
-from engine import Label, ModelError, Prediction, Saliency, Spectrum, SpectrumError, ZWarn, load_lines, load_survey
+from engine import (
+    Label,
+    ModelError,
+    Prediction,
+    Saliency,
+    Spectrum,
+    SpectrumError,
+    ZWarn,
+    confusion,
+    load_lines,
+    load_survey,
+    pull,
+    same_z,
+    standing,
+    strongest,
+    why,
+)
 from gasnet_app import theme
 from gasnet_app.intake import Upload, open_upload, safe_name, uploads
 from gasnet_app.objects_view import ObjectsView, failures_html, table
 from gasnet_app.redshift_view import RedshiftView, choose_peak, class_rows, flags_html, pdf_columns
 from gasnet_app.spectrum_view import SpectrumView, flux_columns, flux_label, robust_limits, smoothed
 from gasnet_app.state import Answer, Explorer, Record
-from gasnet_app.words import confusion, headline, pull, same_z, standing, strongest, why, z_text
+from gasnet_app.words import headline, z_text
 from gasnet_app.worker import Worker
 
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")  # Panel 1.9 with pandas 3

@@ -15,7 +15,7 @@ SCREEN = {"panel", "holoviews", "bokeh", "panel_material_ui", "gasnet_app"}
 FLOORS = (
     {"spectrum", "survey", "lines", "prediction"},
     {"readers", "grid", "networks", "device"},
-    {"ensemble", "gradients", "registry", "mock", "dataset", "metrics", "catalogue"},
+    {"ensemble", "gradients", "explain", "registry", "mock", "dataset", "metrics", "catalogue"},
     {"classify", "train", "evaluate", "report"},
     {"cli"},
 )
