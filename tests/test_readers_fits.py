@@ -151,6 +151,7 @@ def test_the_padding_of_the_last_block_may_lack() -> None:
         ("NAXIS   =", "99999999999999999999"), ("NAXIS   =", "'2'"), ("NAXIS1  =", "-8"), ("NAXIS1  =", "1.5"),
         ("NAXIS2  =", "99999999999999999999"), ("TFIELDS =", "99999999999999"), ("PCOUNT  =", "-99999999"),
         ("BITPIX  =", "'eight'"), ("NAXIS   =", "0"), ("TFIELDS =", "T 'x"), ("XTENSION=", "12"),
+        ("PCOUNT  =", "'PD(9)'"), ("GCOUNT  =", "'PD(9)'"), ("BITPIX  =", "7"), ("TFIELDS =", "2.0"),
     ],
 )  # fmt: skip
 def test_absurd_sizes_are_refused_at_once(card: str, value: str) -> None:

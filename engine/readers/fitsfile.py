@@ -9,6 +9,7 @@ warnings end and its errors become ours.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -146,16 +147,29 @@ def _hdu(stream: BinaryIO, offset: int, where: str) -> Hdu:
         stream.seek(offset)
         header = fits.Header.fromfile(_Beginning(stream, MAX_HEADER))
         kind = str(header["XTENSION"]).strip() if offset else "IMAGE"
-        naxis, fields = header["NAXIS"], header["TFIELDS"] if kind == "BINTABLE" else 0
-        if not 0 <= naxis <= MAX_FIELDS or not 0 <= fields <= MAX_FIELDS:
-            raise ValueError(f"NAXIS = {naxis}, TFIELDS = {fields}")
-        shape = tuple(header[f"NAXIS{i}"] for i in range(naxis, 0, -1))
-        size, end = header.data_size, stream.tell() + header.data_size_padded
-        if not all(type(n) is int and n >= 0 for n in (*shape, size)):
-            raise ValueError(f"axes {shape}, {size} bytes")
+        shape = _shape(header)
         if kind in ("BINTABLE", "TABLE"):
+            _whole(header, "TFIELDS", MAX_FIELDS)
             shape = shape[:1] if shape[1] else (0,)  # rows of no bytes could be any number
-        return Hdu(where, kind, shape, size, header, stream, offset, end)
+        end = stream.tell() + header.data_size_padded
+        return Hdu(where, kind, shape, header.data_size, header, stream, offset, end)
+
+
+def _shape(header: fits.Header) -> tuple[int, ...]:
+    """Axes, slowest first, once every card that astropy will multiply is known to be a number that makes sense."""
+    if type(header["BITPIX"]) is not int or header["BITPIX"] not in fits.BITPIX2DTYPE:
+        raise ValueError(f"BITPIX = {header['BITPIX']!r}")
+    for key in ("PCOUNT", "GCOUNT"):
+        if key in header:
+            _whole(header, key)
+    return tuple(_whole(header, f"NAXIS{i}") for i in range(_whole(header, "NAXIS", MAX_FIELDS), 0, -1))
+
+
+def _whole(header: fits.Header, key: str, most: int = sys.maxsize) -> int:
+    value = header[key]
+    if type(value) is not int or not 0 <= value <= most:
+        raise ValueError(f"{key} = {value!r}")
+    return value
 
 
 class _Beginning:
