@@ -43,7 +43,7 @@ def read(source: FileSource, name: str | None = None, catalogue: bool = True) ->
     source : a path, the file's bytes, or a binary file object (an upload); gzip is unpacked
     name : what to call the file in errors and in Spectrum.path, when source has no name of its own
     catalogue : False leaves out the pipeline's label and the meta of its catalogue where reading them is slow, which
-        is in SDSS files (20 to 90 ms a file): for classifying many. Names come from the primary header then, and the
+        is in SDSS files (40 to 110 ms a file): for classifying many. Names come from the primary header then, and the
         survey of BOSS and eBOSS reads SDSS; the spectrum is the same.
 
     Raises SpectrumError, which names the file, the reason and the remedy, and nothing else.
