@@ -130,9 +130,10 @@ def test_a_file_cut_in_any_hdu_is_named_as_truncated(hdu: int, inside: str, sdss
     whole = hdus_of(content)[hdu]
     if inside == "data" and not whole.size:
         pytest.skip("no data in this HDU")
-    end = whole.offset + 1000 if inside == "header" else whole.end - 2880 - whole.size % 2880
-    with pytest.raises(SpectrumError, match=rf"^x\.fits: .*HDU {hdu}.*truncated|^x\.fits: truncated: HDU {hdu}"):
-        read(content[:end], name="x.fits")
+    end = whole.offset + 1000 if inside == "header" else whole.end - -whole.size % 2880 - 10
+    said = f"HDU {hdu}: damaged or truncated" if inside == "header" else f"truncated: HDU {hdu} .*needs .* bytes"
+    with pytest.raises(SpectrumError, match=rf"^x\.fits: {said}"):
+        read(content[:end], name="x.fits", catalogue=False)
 
 
 def test_what_follows_the_last_hdu_is_left_alone(sdss_file: Path) -> None:
@@ -169,11 +170,12 @@ def test_columns_that_do_not_fit_the_rows_are_never_read_as_numbers(form: str) -
     wave, flux, _ = galaxy()
     table = fits.BinTableHDU.from_columns([fits.Column("wave", "D", array=wave), fits.Column("flux", "D", array=flux)])
     content = with_card(file_of(fits.PrimaryHDU(), table), "TFORM1  =", f"TFORM1  = '{form}'")
+    (_, hdu) = hdus_of(content)
     if form == "D9":  # FITS allows letters after the format
-        assert read(content)
+        np.testing.assert_array_equal(hdu.table("WAVE")["WAVE"], wave)
         return
-    with pytest.raises(SpectrumError, match=r"^x\.fits: "):
-        read(content, name="x.fits")
+    with pytest.raises(SpectrumError, match=r"^x\.fits: HDU 1: damaged"):
+        hdu.table("WAVE", "FLUX")
 
 
 def test_rows_of_no_bytes_are_no_rows() -> None:
