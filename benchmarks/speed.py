@@ -62,7 +62,7 @@ def throughput(ensemble: Ensemble, samples: list[Path], n: int = 200) -> Numbers
         def work() -> None:
             write_catalogue(classify([night], ensemble), Path(folder) / "out.fits")
 
-        reading = seconds(lambda: [engine.read(path) for path in sorted(night.iterdir())], repeat=3)
+        reading = seconds(lambda: [engine.read(path, catalogue=False) for path in sorted(night.iterdir())], repeat=3)
         return {"classify (spectra/s)": n / seconds(work, repeat=3), "read only (spectra/s)": n / reading}
 
 
