@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def cold_start(limit: float = 120) -> Numbers:
-    """Seconds from the card's own command to the first whole page, and of a second page; peak memory then (GB).
+    """Seconds from the card's own command to the first whole page, and of a second page.
 
     A page whose code raises still answers 200, so the server's log is searched for a traceback.
     """
@@ -38,13 +38,12 @@ def cold_start(limit: float = 120) -> Numbers:
             again = time.perf_counter()
             page(port)
             second = time.perf_counter() - again
-            peak = peak_memory(server.pid)
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(20)
         if "Traceback" in tail(log):
             raise RuntimeError(f"the app raises: {tail(log)}")
-    return {"cold start to first page (s)": first, "second page (s)": second, "server peak memory (GB)": peak}
+    return {"cold start to first page (s)": first, "second page (s)": second}
 
 
 def page(port: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import tempfile
@@ -15,6 +16,7 @@ import engine
 from engine.catalogue import write_catalogue
 from engine.classify import classify
 from engine.ensemble import Ensemble
+from engine.mock import Simulator
 from engine.networks import NETWORKS, build
 from engine.networks.cost import multiply_adds, parameters
 
@@ -72,6 +74,15 @@ def fill(folder: Path, samples: list[Path], n: int) -> Path:
     for k in range(n):
         shutil.copy(samples[k % len(samples)], folder / f"{k:04d}.fits")
     return folder
+
+
+def simulation(n: int = 2048) -> Numbers:
+    """Mock spectra made per second, on one thread; needs the template folder of docs/simulation.md."""
+    if not os.environ.get("GASNET_TEMPLATES"):
+        print("GASNET_TEMPLATES is not set: the simulation is not timed")
+        return {}
+    simulator = Simulator(engine.load_survey("sdss"))
+    return {"simulate (spectra/s)": 512 / seconds(lambda: simulator.batch(512, 0), repeat=n // 512)}
 
 
 def network_speed(batch: int = 64) -> dict[str, Numbers]:

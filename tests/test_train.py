@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from fake_templates import make_templates
@@ -17,6 +21,7 @@ from engine import train as training
 from engine.mock import Simulator
 from engine.train import CHUNK, TrainConfig, train
 
+ROOT = Path(__file__).resolve().parents[1]
 TINY = {"features": 4, "filters": 4, "hidden": 8}
 
 
@@ -125,3 +130,30 @@ def test_the_papers_network_trains_through_the_same_loop(templates: Path, tmp_pa
 def test_a_configuration_out_of_bounds_is_refused(templates: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="TrainConfig"):
         config(templates, **changes)
+
+
+SCRIPT = """
+import sys
+from engine import train as training
+from engine.mock import Simulator
+training.Simulator = lambda *a, **k: Simulator(*a, **k, n_pool=40)
+config = training.TrainConfig(members=2, spectra=12 * training.CHUNK, templates=sys.argv[1], device="cpu",
+    validation=26, checkpoint_seconds=0.0, network_config={"features": 4, "filters": 4, "hidden": 8})
+training.train(config, sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(templates: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    command = [sys.executable, "-c", SCRIPT, str(templates), str(tmp_path)]
+    for _ in range(4):
+        process = subprocess.Popen(command, cwd=ROOT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(random.uniform(6, 14))
+        process.kill()
+        process.wait()
+    subprocess.run(command, cwd=ROOT, check=True, timeout=200)
+    assert len(engine.load_ensemble(tmp_path, device="cpu").members) == 2
+    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob("*checkpoint*"))

@@ -56,13 +56,13 @@ def assets_with_a_model(folder: Path) -> Path:
 class Served:
     """A running server: its address and its log."""
 
-    def __init__(self, assets: Path, log: Path) -> None:
+    def __init__(self, assets: Path, log: Path, threads: int = 1) -> None:
         self.port, self.log_path = free_port(), log
         self.url = f"http://127.0.0.1:{self.port}/gasnet_app"
         panel = Path(sys.executable).with_name("panel")
         command = [str(panel), "serve", "gasnet_app", "--port", str(self.port),
                    "--allow-websocket-origin", f"127.0.0.1:{self.port}"]  # fmt: skip
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "GASNET_ASSETS": str(assets), "PYTHONUNBUFFERED": "1"}
+        env = {**os.environ, "OMP_NUM_THREADS": str(threads), "GASNET_ASSETS": str(assets), "PYTHONUNBUFFERED": "1"}
         with log.open("w") as out:
             self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=out, start_new_session=True)
         self._wait(60)
