@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine import evaluate, report
-from engine.ensemble import Ensemble
+from engine.ensemble import Ensemble, load_ensemble
 from engine.evaluate import POOLED, Case, judge, labelled, summary, true_class, validate
 from engine.prediction import Prediction, ZWarn
 from engine.spectrum import Label, Spectrum, SpectrumError
@@ -214,3 +214,20 @@ def test_the_report_is_printed_as_tables_markdown_and_json(found, tmp_path, caps
 def test_a_miss_is_a_wrong_type_or_a_redshift_outside_the_window():
     made = evaluate.Report("m", {}, tuple(CASES), ())
     assert [c.z_pred for c in made.misses] == [1.2, 1.3]
+
+
+@pytest.mark.skipif(not REALSPEC.is_dir(), reason=f"the real spectra are not in {REALSPEC}")
+def test_the_shipped_model_is_right_on_real_spectra():
+    """At most 2 stars, 2 galaxies and 8 quasars of the wrong type; 2 galaxies and 6 quasars with a wrong redshift."""
+    pooled = [case for case in validate(REALSPEC, load_ensemble("sdss")).cases if case.group == POOLED]
+    numbers, wrong_type, wrong_z = Counter(), Counter(), Counter()
+    for case in pooled:
+        numbers[case.spectype] += 1
+        wrong_type[case.spectype] += case.spectype_pred != case.spectype
+        wrong_z[case.spectype] += not case.good
+    assert numbers == {"STAR": 36, "GALAXY": 23, "QSO": 109}
+    assert wrong_type["STAR"] <= 2
+    assert wrong_type["GALAXY"] <= 2
+    assert wrong_type["QSO"] <= 8
+    assert wrong_z["GALAXY"] <= 2
+    assert wrong_z["QSO"] <= 6

@@ -30,29 +30,6 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-def assets_with_a_model(folder: Path) -> Path:
-    """The shipped assets; where they hold no model, a copy with an untrained one that answers GALAXY_STARFORMING."""
-    from engine import Ensemble, load_survey, model_names
-    from engine.registry import card_base, save_member, sha256_of, write_card
-
-    survey = load_survey("sdss")
-    if survey.model in model_names():
-        return ROOT / "assets"
-    shutil.copytree(ROOT / "assets", folder, ignore=shutil.ignore_patterns("models"))
-    ensemble, members = Ensemble.untrained("matched", survey, n_members=3), []
-    (model := folder / "models" / survey.model).mkdir(parents=True)
-    for k, network in enumerate(ensemble.members):
-        for module in network.modules():
-            bias = getattr(module, "bias", None)
-            if bias is not None and getattr(bias, "shape", None) == (len(survey.classes),):
-                bias.data[survey.index("GALAXY_STARFORMING")] += 6.0
-        save_member(network, path := model / f"member{k}.safetensors")
-        members.append({"file": path.name, "sha256": sha256_of(path)})
-    card = card_base(survey.model, survey, ensemble.members[0], range(3))
-    write_card(model, {**card, "members": members, "mae": ensemble.card["mae"]})
-    return folder
-
-
 class Served:
     """A running server: its address and its log."""
 
@@ -102,7 +79,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def served(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
-    server = Served(assets_with_a_model(folder / "assets"), folder / "log.txt")
+    server = Served(ROOT / "assets", folder / "log.txt")
     yield server
     server.stop()
 
