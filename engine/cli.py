@@ -229,6 +229,7 @@ def main() -> None:
 
     GASNET_DEBUG=1 shows the traceback of an error nobody foresaw.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads leave the cores to others; read by torch
     try:
         app()
     except (ValueError, OSError) as error:  # SpectrumError, SurveyError, ModelError, CatalogueError are ValueErrors
