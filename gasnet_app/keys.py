@@ -30,8 +30,6 @@ class Keyboard(JSComponent):
     _esm = """
     const WANTED = ["n", "p", "[", "]", "l", "m", "f", "/", "?"]
     export function render({model}) {
-      // The drop area holds every file back for 0.75 s, so that its progress ring can be seen.
-      window.FilePond?.setOptions({allowMinimumUploadDuration: false})
       const find = (name) => {
         for (const doc of window.Bokeh.documents) {
           const found = doc.get_model_by_name(name)
