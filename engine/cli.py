@@ -82,6 +82,31 @@ def validate(
 
 
 @app.command()
+def evaluate(
+    survey: SurveyOption = "sdss",
+    model: ModelOption = "",
+    device: DeviceOption = "auto",
+    n: Annotated[int | None, typer.Option("--n", min=26, help="Mock spectra; default: as many as the card's.")] = None,
+    templates: TemplatesOption = None,
+) -> None:
+    """Measure a model on mock spectra of validation templates, as its card was; the card's numbers stand beside."""
+    from engine.mock import Simulator
+    from engine.train import validation_metrics
+
+    ensemble = _ensemble(survey, model, device)
+    card = ensemble.card.get("validation", {})
+    simulator = Simulator(ensemble.survey, templates, "validation", flat_share=0.0)
+    _, found = validation_metrics(ensemble, simulator, n or card.get("n", 2600), card.get("seed", 0))
+    keys = ("n", "accuracy", "type_accuracy", "good_fraction", "mae")
+    screen = Screen("class", *keys, title=f"{ensemble.name} on mock spectra; the card's numbers in brackets")
+    for name, facts in found["classes"].items():
+        told = card.get("classes", {}).get(name, {})
+        screen.add_row(name, *(f"{facts[key]:g} ({told.get(key, '-')})" if key in facts else "" for key in keys))
+    screen.add_row("mean", str(found["n"]), f"{found['accuracy']:g} ({card.get('accuracy', '-')})", "", "", "")
+    Console(width=None if sys.stdout.isatty() else 120).print(screen)
+
+
+@app.command()
 def train(
     out: Annotated[Path, typer.Option("--out", help="Folder of the run; the same command goes on where it stopped.")],
     survey: SurveyOption = "sdss",

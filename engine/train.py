@@ -29,6 +29,10 @@ from engine.registry import card_base, load_members, save_member, sha256_of, wri
 from engine.survey import load_survey
 
 CHUNK = 512  # mock spectra made at once
+LIMITS = (
+    "Trained on simulated spectra only. Objects of none of the classes are called what they resemble most. p(z) is not "
+    "calibrated. 13-class labels follow simulated label rules."
+)
 Progress = Callable[[dict[str, Any]], None]
 
 
@@ -225,6 +229,8 @@ def _finish(config: TrainConfig, folder: Path) -> None:
         "training": {key: value for key, value in asdict(config).items() if key not in ("templates", "device")},
         "data": "mock spectra of engine.mock; 80 % of the templates for training, 10 % for validation, 10 % for tests",
         "date": time.strftime("%Y-%m-%d"),
+        "calibration": None,
+        "limits": LIMITS,
         "mae": {survey.names[i]: 1.0 for i in survey.extragalactic},  # provisional: validation needs a loadable folder
     }
     write_card(folder, card)

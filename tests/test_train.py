@@ -15,9 +15,11 @@ import pytest
 import torch
 from fake_templates import make_templates
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 import engine
 from engine import train as training
+from engine.cli import app
 from engine.mock import Simulator
 from engine.train import CHUNK, TrainConfig, train
 
@@ -135,6 +137,7 @@ def test_a_configuration_out_of_bounds_is_refused(templates: Path, changes: dict
 SCRIPT = """
 import sys
 from engine import train as training
+from engine.cli import app
 from engine.mock import Simulator
 training.Simulator = lambda *a, **k: Simulator(*a, **k, n_pool=40)
 config = training.TrainConfig(members=2, spectra=12 * training.CHUNK, templates=sys.argv[1], device="cpu",
@@ -157,3 +160,14 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(templates: Pa
     assert len(engine.load_ensemble(tmp_path, device="cpu").members) == 2
     assert not list(tmp_path.glob("*.part"))
     assert not list(tmp_path.glob("*checkpoint*"))
+
+
+def test_evaluate_prints_the_numbers_of_the_card_again(
+    templates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = train(config(templates, validation=130), tmp_path)
+    card = engine.load_ensemble(folder, device="cpu").card
+    monkeypatch.setattr("engine.mock.Simulator", small_simulator)
+    out = CliRunner().invoke(app, ["evaluate", "--model", str(folder), "--templates", str(templates)]).output
+    accuracy = f"{card['validation']['accuracy']:g}"
+    assert f"{accuracy} ({accuracy})" in out
