@@ -66,7 +66,8 @@ class Served:
             self.process.wait(20)
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while it is open, Playwright keeps an event loop running, which other tests need to own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: install it with `apt install chromium`")
@@ -76,7 +77,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
     server = Served(ROOT / "assets", folder / "log.txt")
