@@ -147,6 +147,7 @@ def test_an_answer_that_comes_too_late_is_not_shown():
 
     e = asyncio.run(scene())
     assert (e.selected, e.z) == ("b", 0.4)
+    assert (e.prediction_stage.state, e.saliency_stage.state) == ("done", "done")
     assert e.worker.asked == ["b", "slow"]  # type: ignore[attr-defined]  # not while unwanted; later for the table
     assert e.records["slow"].answer is not None
 
