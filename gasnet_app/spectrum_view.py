@@ -213,7 +213,8 @@ class SpectrumView:
         self.line_choice = Select(options=LINE_SETS, value="major", width=104, margin=(4, 4))
         kernels = [("1", "no smoothing")] + [(str(n), f"box {n} px") for n in SMOOTHING[1:]]
         self.kernel_choice = Select(options=kernels, value="1", width=104, margin=(4, 4))
-        for widget in (self.typed, self.back, self.forth, self.step, self.line_choice, self.kernel_choice):
+        inputs = (self.typed, self.back, self.forth, self.step, self.slider, self.line_choice, self.kernel_choice)
+        for widget in inputs:
             widget.stylesheets = [theme.CONTROL_CSS]
         self.controls = row(self.typed, self.back, self.forth, self.step, self.slider, self.line_choice,
                             self.kernel_choice, sizing_mode="stretch_width", height=40)  # fmt: skip

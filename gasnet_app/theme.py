@@ -108,6 +108,13 @@ CONTROL_CSS = f"""
 .bk-input, .bk-btn {{ font: {SMALL} {FONT}; font-variant-numeric: tabular-nums; padding: 2px 6px; min-height: 26px;
   height: 26px; color: var(--panel-on-background-color); background-color: var(--panel-background-color);
   border: 1px solid var(--border-color); border-radius: 3px; }}
+/* Bokeh's own arrow is a dark picture, unseen on a dark ground. */
+select:not([multiple]).bk-input {{ appearance: none; background-repeat: no-repeat; background-size: 4px 4px;
+  background-image: linear-gradient(45deg, transparent 50%, currentColor 50%),
+    linear-gradient(135deg, currentColor 50%, transparent 50%);
+  background-position: calc(100% - 12px) 11px, calc(100% - 8px) 11px; }}
+.noUi-target, .noUi-connects {{ background: color-mix(in srgb, var(--panel-on-background-color) 14%, transparent);
+  border-color: var(--border-color); box-shadow: none; }}
 .bk-btn.bk-active {{ background-color: color-mix(in srgb, var(--panel-primary-color) 22%, transparent); }}
 """
 TABLE_CSS = f"""
