@@ -14,6 +14,7 @@ from engine.mock.instrument import SDSS_GRID, Instrument, lsf_kms
 from engine.mock.quasars import Quasars
 from engine.mock.stars import SDSS_TYPES, Stars
 from engine.mock.templates import Float32Array, FloatArray, add_lines, find_templates, load, shifted
+from engine.prediction import C_KMS
 from engine.survey import Survey, SurveyError
 
 FLAT_SHARE = 0.4  # of the objects have other redshifts than real samples: rare ones are learned too (docs/log.md)
@@ -189,7 +190,7 @@ def _significance(
     level = np.median(flux[:, 500:5200:8], axis=1)
     out = {}
     for name, wave in (("Ha", HA), ("Hb", HB), ("OIII", OIII), ("NII", NII)):
-        sigma_a = sigma_kms / 299792.458 * wave * (1 + z)
+        sigma_a = sigma_kms / C_KMS * wave * (1 + z)
         pixel_a = wave * (1 + z) * SDSS_GRID.step * np.log(10)
         noise = level / snr * np.sqrt(np.clip(continuum / np.maximum(level, 1e-9), 0.3, 3))
         out[name] = lines.flux[name] * (1 + z) / (noise * np.sqrt(2 * np.sqrt(np.pi) * sigma_a * pixel_a))

@@ -26,7 +26,7 @@ from engine.mock.templates import (
 )
 
 HA, HB, OIII, NII = 6564.61, 4862.69, 5008.24, 6585.27
-# Rest wavelengths (A, vacuum) of the lines that are added, with the recipe of each ratio in `line_fluxes`.
+# Rest wavelengths (A, vacuum) of the lines that are added, with the recipe of each ratio in `lines_for`.
 LINES = {
     "OII_3727": 3727.09, "OII_3730": 3729.88, "NeIII": 3870.16, "H8": 3890.15, "NeIII_3968": 3968.59, "He": 3971.20,
     "Hd": 4102.90, "Hg": 4341.68, "OIII_4364": 4364.44, "HeII": 4686.99, "Hb": HB, "OIII_4960": 4960.30,

@@ -21,6 +21,7 @@ from engine.mock.templates import (
     load_table,
     split_of,
 )
+from engine.prediction import C_KMS
 
 LYA = 1215.67
 BROAD = {
@@ -82,9 +83,9 @@ class Quasars:
         strength = np.exp(rng.normal(-0.3, 0.6)) * (0.35 if weak else 1.0)
         for name, centre in BROAD.items():
             ew = BROAD_EW[name] * strength * np.exp(rng.normal(0, 0.4))
-            v = (np.log(wave / (centre * (1 + rng.normal(0, 3e-4))))) * 299792.458
+            v = (np.log(wave / (centre * (1 + rng.normal(0, 3e-4))))) * C_KMS
             s = np.clip(sigma_kms * rng.uniform(0.8, 1.3), 500, 6000)
-            extra += ew / (np.sqrt(2 * np.pi) * s / 299792.458 * centre) * np.exp(-0.5 * (v / s) ** 2)
+            extra += ew / (np.sqrt(2 * np.pi) * s / C_KMS * centre) * np.exp(-0.5 * (v / s) ** 2)
         ratio = np.maximum(ratio + extra, -0.3)
         blue, red = rng.normal(-1.6, 0.35), rng.normal(-1.3, 0.35)
         continuum = np.where(wave < 3880, (wave / 3880) ** blue, (wave / 3880) ** red)
@@ -94,7 +95,7 @@ class Quasars:
         flux /= np.median(flux[(wave > 2900) & (wave < 3300)])
         seen = np.empty(len(BROAD))
         for k, centre in enumerate(BROAD.values()):
-            near = np.abs(np.log(wave / centre)) * 299792.458 < 6000
+            near = np.abs(np.log(wave / centre)) * C_KMS < 6000
             excess = ratio[near] - min(ratio[near][0], ratio[near][-1])
             seen[k] = (np.maximum(excess, 0) ** 2 / (1 + ratio[near]) ** 2).sum()
         return flux.astype(np.float32), seen
@@ -149,7 +150,7 @@ class Quasars:
         tau = np.zeros(grid.n)
         ripple = 1 + 0.4 * np.sin(rng.uniform(0, 6.28) + np.arange(grid.n) / rng.uniform(4, 20))
         for rest, weight in lines.items():
-            v = np.log(grid.wave / (rest * (1 + z))) * 299792.458
+            v = np.log(grid.wave / (rest * (1 + z))) * C_KMS
             tau += -np.log(1 - depth * 0.99) * weight * np.exp(-(np.abs((v - centre) / width) ** 4)) * ripple
         flux *= np.exp(-np.maximum(tau, 0)).astype(np.float32)
 
@@ -160,7 +161,7 @@ class Quasars:
         wave = grid.wave[:end]
         z_abs = wave / LYA - 1
         depth = np.maximum(0.751 * ((1 + z_abs) / 4.5) ** 2.9 - 0.132, 0.02)  # Becker et al. (2013)
-        near = np.exp(-(299792.458 * np.log((1 + z) / (1 + z_abs))) / 800.0)  # the proximity of the quasar
+        near = np.exp(-(C_KMS * np.log((1 + z) / (1 + z_abs))) / 800.0)  # the proximity of the quasar
         target = np.exp(-depth * (1 - 0.6 * near))
         log_a = np.interp(-target, -self._mean_transmission, self._log_a)
         field = rng.standard_normal(end + 2)

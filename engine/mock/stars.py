@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.mock.templates import REST, Float32Array, FloatArray, load, split_of, to_rest_grid
+from engine.prediction import C_KMS
 
 SDSS_TYPES = ("A0", "F5", "F9", "G2", "K1", "K3", "K5")
 LSF_KMS = 65.0  # SDSS line spread function, sigma, at the middle of the spectrum
@@ -43,7 +44,7 @@ class Stars:
                 first[chosen], second[chosen] = rng.choice(pool, chosen.size), rng.choice(pool, chosen.size)
         weight = rng.random((len(type_index), 1), dtype=np.float32) ** 2
         flux = self.flux[first] * (1 - weight) + self.flux[second] * weight
-        return flux.astype(np.float32), rng.normal(0, 120, len(type_index)) / 299792.458
+        return flux.astype(np.float32), rng.normal(0, 120, len(type_index)) / C_KMS
 
 
 def sdss_type(folder: Path, flux: Float32Array) -> tuple[NDArray[np.str_], NDArray[np.str_]]:

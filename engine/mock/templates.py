@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from engine.grid import LogGrid
+from engine.prediction import C_KMS
 
 Float32Array = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
 
 REST = LogGrid(loglam_min=2.9000, step=1e-4, n=11300)  # 794-10714 A, the pixels of SDSS (69.03 km/s)
-PIXEL_KMS = 299792.458 * 1e-4 * np.log(10)
+PIXEL_KMS = C_KMS * 1e-4 * np.log(10)
 SPLITS = ("train", "validation", "test")
 
 
