@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine import metrics
 from engine.device import choose_device
 from engine.grid import regrid
 from engine.networks import Network, build
@@ -115,7 +117,7 @@ class Ensemble:
             zwarn=ZWarn(0),
             robust=robust,
         )
-        return _with_zwarn(draft, self._warnings(draft, spectrum, ivar))
+        return replace(draft, zwarn=self._warnings(draft, spectrum, ivar))
 
     def _robust(self, best: int, p_members: NDArray[np.float32], zerr: NDArray[np.float64]) -> bool:
         """Paper section 4.2.3: sigma_z <= MAE. A star is robust when every member calls it a star."""
@@ -123,7 +125,7 @@ class Ensemble:
         if classes[best].z_range is None:
             return all(classes[int(k)].spectype == "STAR" for k in p_members.argmax(axis=1))
         row = self.survey.extragalactic.index(best)
-        return bool(zerr[row] <= self.mae[row])
+        return bool(metrics.is_robust(zerr[row], self.mae[row])[0])
 
     def _warnings(self, draft: Prediction, spectrum: Spectrum, ivar: NDArray[np.float32]) -> ZWarn:
         zwarn = ZWarn(0)
@@ -158,11 +160,6 @@ def _in_range(spectrum: Spectrum) -> Spectrum:
     if 1e-6 < scale < 1e6 or scale == 0:
         return spectrum
     return spectrum.with_(flux=spectrum.flux / scale, ivar=spectrum.ivar * scale**2)
-
-
-def _with_zwarn(draft: Prediction, zwarn: ZWarn) -> Prediction:
-    object.__setattr__(draft, "zwarn", zwarn)  # the draft has not left this module yet
-    return draft
 
 
 def load_ensemble(name: str | Path = "sdss", device: str = "auto") -> Ensemble:

@@ -196,7 +196,8 @@ def _from_manifest(manifest: Path, left_out: list[tuple[str, str]]) -> Iterator[
         name = row.get("survey_id") or row.get("target") or row["path"]
         try:
             if row["path"] != last:  # a file with many objects stands in many rows, one after the other
-                last, spectra = row["path"], read(manifest.parent / row["path"])
+                last = row["path"]
+                spectra = read(manifest.parent / last, catalogue=False)  # the label is the manifest's
             yield Labelled(_group(row.get("survey")), name, _label(row), _pick(spectra, row.get("target") or ""))
         except (ValueError, OSError) as error:  # a SpectrumError, or a z that is no number
             left_out.append((name, " ".join(str(error).split())))
@@ -254,7 +255,7 @@ def judge(item: Labelled, prediction: Prediction) -> Case:
         z_pred, zerr, robust, good = 0.0, math.nan, prediction.robust, True
     else:
         z_pred, zerr = float(prediction.z[row]), float(prediction.zerr[row])
-        robust = zerr <= prediction.mae[row]
+        robust = bool(metrics.is_robust(zerr, prediction.mae[row])[0])
         good = bool(metrics.bias(label.z, z_pred)[0] < survey.good_threshold(label.spectype))
     return Case(
         item.group, item.name, label.spectype, name if name in survey.names else "", label.z,

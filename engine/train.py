@@ -20,6 +20,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from engine import metrics
 from engine.dataset import Sample, on_grid
 from engine.device import choose_device
 from engine.ensemble import Ensemble
@@ -237,8 +238,8 @@ def _finish(config: TrainConfig, folder: Path) -> None:
     survey, _, loaded = load_members(folder)
     ensemble = Ensemble(survey, loaded, card, config.device)
     simulator = Simulator(survey, config.templates, "validation", flat_share=0.0)
-    mae, metrics = validation_metrics(ensemble, simulator, config.validation, config.seed)
-    write_card(folder, card | {"mae": mae, "validation": metrics})
+    mae, found = validation_metrics(ensemble, simulator, config.validation, config.seed)
+    write_card(folder, card | {"mae": mae, "validation": found})
 
 
 def validation_metrics(
@@ -266,9 +267,9 @@ def validation_metrics(
         facts["type_accuracy"] = round(float((types[best[here]] == klass.spectype).mean()), 4)
         if klass.good is not None:
             predicted = z[here, survey.extragalactic.index(i)]
-            bias = np.abs(np.log((1 + truth[here]) / (1 + predicted)))
-            mae[klass.name] = round(float(np.abs(predicted - truth[here]).mean()), 6)
-            facts |= {"mae": mae[klass.name], "good_fraction": round(float((bias < klass.good).mean()), 4)}
+            mae[klass.name] = round(metrics.mean_absolute_error(truth[here], predicted), 6)
+            good = metrics.good_fraction(truth[here], predicted, klass.good)
+            facts |= {"mae": mae[klass.name], "good_fraction": round(good, 4)}
         classes[klass.name] = facts
     accuracy = float(np.mean([facts["accuracy"] for facts in classes.values()]))
     return mae, {"n": n, "seed": seed, "accuracy": round(accuracy, 4), "classes": classes}
