@@ -128,7 +128,7 @@ def _answer(pending: Sequence[Row | tuple[str, Spectrum]], ensemble: Ensemble, b
 
 
 def _row(path: str, spectrum: Spectrum, prediction: Prediction) -> Row:
-    row = {"path": path, "object_id": spectrum.object_id, "survey": spectrum.survey, "snr": spectrum.snr}
+    row = {"path": path, "object_id": spectrum.object_id, "snr": spectrum.snr}
     if ZWarn.NODATA in prediction.zwarn:
         low, high = prediction.survey.wave_range
         error = f"no usable pixel between {low:.0f} and {high:.0f} A, where survey {prediction.survey.name} looks"

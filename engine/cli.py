@@ -98,12 +98,12 @@ def evaluate(
     simulator = Simulator(ensemble.survey, templates, "validation", flat_share=0.0)
     _, found = validation_metrics(ensemble, simulator, n or card.get("n", 2600), card.get("seed", 0))
     keys = ("n", "accuracy", "type_accuracy", "good_fraction", "mae")
-    screen = Screen("class", *keys, title=f"{ensemble.name} on mock spectra; the card's numbers in brackets")
+    rows = []
     for name, facts in found["classes"].items():
         told = card.get("classes", {}).get(name, {})
-        screen.add_row(name, *(f"{facts[key]:g} ({told.get(key, '-')})" if key in facts else "" for key in keys))
-    screen.add_row("mean", str(found["n"]), f"{found['accuracy']:g} ({card.get('accuracy', '-')})", "", "", "")
-    Console(width=None if sys.stdout.isatty() else 120).print(screen)
+        rows.append((name, *(f"{facts[key]:g} ({told.get(key, '-')})" if key in facts else "" for key in keys)))
+    rows.append(("mean", str(found["n"]), f"{found['accuracy']:g} ({card.get('accuracy', '-')})", "", "", ""))
+    _print(("class", *keys), rows, f"{ensemble.name} on mock spectra; the card's numbers in brackets")
 
 
 @app.command()
@@ -232,8 +232,8 @@ def _progress(what: str) -> Iterator[_Advance]:
         yield advance
 
 
-def _print(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    table = Screen(*head)
+def _print(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], title: str | None = None) -> None:
+    table = Screen(*head, title=title)
     for row in rows:
         table.add_row(*row)
     # A pipe has no width; a table cut to 80 columns would lose numbers.
