@@ -5,6 +5,7 @@ All wavelengths are vacuum, observed frame, Angstrom.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -40,6 +41,13 @@ class LogGrid:
     def to_dict(self) -> dict[str, Any]:
         """The grid as plain numbers, for a model card."""
         return asdict(self)
+
+    @classmethod
+    def covering(cls, wave_range: tuple[float, float], step: float = 1e-4, multiple: int = 64) -> LogGrid:
+        """The pixels of SDSS (log10 wave a multiple of step) over wave_range, padded to the red to a multiple."""
+        first = math.floor(math.log10(wave_range[0]) / step + 1e-6)
+        n = math.ceil(math.log10(wave_range[1]) / step) - first + 1
+        return cls(loglam_min=round(first * step, 10), step=step, n=multiple * math.ceil(n / multiple))
 
 
 @dataclass(frozen=True)

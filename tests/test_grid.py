@@ -115,3 +115,11 @@ def test_redshift_bins_are_of_constant_velocity_width_and_hold_z_max() -> None:
 def test_a_grid_is_plain_numbers_for_a_card(grid: LogGrid | LinearGrid) -> None:
     again = type(grid)(**grid.to_dict())
     np.testing.assert_array_equal(again.wave, grid.wave)
+
+
+def test_a_surveys_log_grid_is_made_of_sdss_pixels_and_covers_its_range():
+    assert LogGrid.covering((3600.0, 9200.0)) == LogGrid()
+    desi = LogGrid.covering((3600.0, 9824.0))
+    assert desi.wave[0] <= 3600.0
+    assert desi.wave[-1] >= 9824.0
+    assert desi.n % 64 == 0

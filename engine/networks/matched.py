@@ -169,7 +169,7 @@ class Matched(Network):
             raise SurveyError(f"network matched has no setting {sorted(unknown)[0]!r}")
         c = MatchedConfig(**config)
         self.config, self.settings = asdict(c), c
-        self.grid = LogGrid()
+        self.grid = LogGrid.covering(survey.wave_range)
         step = c.stride * self.grid.step
         ranges = [survey.classes[i].z_range for i in survey.extragalactic]
         self.zgrid = ZGrid.covering(max(r[1] for r in ranges if r), step)

@@ -1,0 +1,60 @@
+"""Commands that make models and mock spectra: train, simulate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.cli.terminal import DeviceOption, SurveyOption, TemplatesOption, app, progress, say
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run; the same command goes on where it stopped.")],
+    survey: SurveyOption = "sdss",
+    network: Annotated[str, typer.Option("--network", help="Network to train; see `gasnet networks`.")] = "matched",
+    members: Annotated[int, typer.Option("--members", min=1, help="Networks in the ensemble.")] = 5,
+    spectra: Annotated[int | None, typer.Option(help="Mock spectra per member [default: 120000].")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Minutes per member, instead of --spectra.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the first member.")] = 0,
+    name: Annotated[str | None, typer.Option(help="Name of the model in its card.")] = None,
+    device: DeviceOption = "auto",
+    templates: TemplatesOption = None,
+) -> None:
+    """Train an ensemble on mock spectra. It may be stopped at any moment; the same command goes on."""
+    from engine.train import TrainConfig
+    from engine.train import train as run
+
+    spectra = 120_000 if spectra is None and minutes is None else spectra
+    config = TrainConfig(
+        survey=survey, network=network, members=members, spectra=spectra, minutes=minutes, seed=seed, name=name,
+        device=device, templates=str(templates) if templates else None,
+    )  # fmt: skip
+    with progress("train") as advance:
+
+        def show(facts: dict[str, Any]) -> None:
+            rate = f"member {facts['member'] + 1}/{members}, {facts['rate']:.0f} spectra/s, loss {facts['loss']:.3f}"
+            advance(facts["member"] * 1000 + round(1000 * facts["done"]), members * 1000, rate)
+
+        folder = run(config, out, show)
+    say(f"model in {folder}; try it: gasnet validate DIR --model {folder}")
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the FITS files.")],
+    n: Annotated[int, typer.Option("--n", min=1, max=9999, help="Number of spectra.")] = 100,
+    survey: SurveyOption = "sdss",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed writes the same spectra.")] = 0,
+    split: Annotated[str, typer.Option(help="Templates to use: train, validation or test.")] = "test",
+    templates: TemplatesOption = None,
+) -> None:
+    """Write mock spectra as SDSS files, with the true class and redshift in their headers."""
+    from engine.mock import Simulator
+    from engine.mock.files import simulate as write
+    from engine.survey import load_survey
+
+    paths = write(Simulator(load_survey(survey), templates, split), n, seed, out)
+    say(f"{len(paths)} mock spectra in {out}")
