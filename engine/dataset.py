@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.grid import Grid, LinearGrid
+from engine.grid import Grid
 from engine.mock import MockBatch
-from engine.mock.instrument import SDSS_GRID
+from engine.resample import resample
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,15 +33,8 @@ class Sample:
 
 
 def on_grid(batch: MockBatch, grid: Grid, device: torch.device) -> Sample:
-    """A mock batch on a network's grid. SDSS's own pixels need nothing; the paper's linear grid interpolates."""
-    flux, ivar = batch.flux, batch.ivar
-    if isinstance(grid, LinearGrid):
-        position = np.interp(grid.wave, SDSS_GRID.wave, np.arange(SDSS_GRID.n))
-        low = np.minimum(position.astype(int), SDSS_GRID.n - 2)
-        fraction = (position - low).astype(np.float32)
-        flux, ivar = (a[:, low] * (1 - fraction) + a[:, low + 1] * fraction for a in (flux, ivar))
-    elif grid != SDSS_GRID:
-        raise ValueError(f"mock spectra are made on {SDSS_GRID}, the network wants {grid}")
+    """A mock batch on a network's grid, as engine.grid.regrid puts a file's spectrum there."""
+    flux, ivar = resample(batch.flux, batch.ivar, batch.grid, grid)
     return Sample(
         torch.from_numpy(np.ascontiguousarray(flux)).to(device),
         torch.from_numpy(np.ascontiguousarray(ivar)).to(device),

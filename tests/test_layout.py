@@ -14,8 +14,8 @@ SCREEN = {"panel", "holoviews", "bokeh", "panel_material_ui", "gasnet_app"}
 # A module imports from its own floor or lower ones, and never in a circle. A new module needs a floor here.
 FLOORS = (
     {"spectrum", "survey", "lines", "prediction"},
-    {"readers", "grid", "networks", "device"},
-    {"ensemble", "gradients", "explain", "registry", "mock", "dataset", "metrics", "catalogue"},
+    {"readers", "grid", "resample", "networks", "device"},
+    {"ensemble", "gradients", "explain", "registry", "warmstart", "mock", "dataset", "metrics", "catalogue"},
     {"classify", "train", "evaluate", "report"},
     {"cli"},
 )

@@ -11,7 +11,8 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from engine.mock import MockBatch, Simulator
+from engine.mock import Simulator
+from engine.mock.batch import MockBatch
 from engine.mock.instrument import SDSS_GRID
 from engine.survey import SurveyClass
 
