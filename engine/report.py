@@ -13,11 +13,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from engine.evaluate import Case, Quality, Report
+from engine.evaluate import Bin, Case, Confusion, Quality, Report
 
 _HEAD = (
-    "class", "n", "accuracy", "right type", "good z", "NMAD", "catastrophic", "robust", "good z of robust",
+    "class", "n", "accuracy", "top 2", "right type", "good z", "NMAD", "catastrophic", "robust", "good z of robust",
 )  # fmt: skip
+_BIN_HEAD = ("type", "z from", "to", "n", "good z", "right type", "")
+_CONFUSION_HEAD = ("line confusion", "(1+z')/(1+z)", "found", "n", "objects")
+MANY, LEAST = 10, 0.90  # a redshift bin of that many objects is marked below that good fraction
 _MISS_HEAD = ("object", "label", "z", "answer", "z'", "(1+z')/(1+z)", "flags")
 
 
@@ -46,6 +49,8 @@ def write_json(report: Report, path: str | Path) -> None:
     plain = {
         "model": report.model,
         "groups": {name: [asdict(line) for line in lines] for name, lines in report.groups.items()},
+        "redshift_bins": {name: [asdict(line) for line in lines] for name, lines in report.bins.items()},
+        "line_confusions": {name: [asdict(pair) for pair in pairs] for name, pairs in report.confusions.items()},
         "cases": [asdict(case) for case in report.cases],
         "left_out": [{"name": name, "reason": reason} for name, reason in report.left_out],
     }
@@ -59,6 +64,10 @@ def _parts(report: Report, misses: bool) -> list[tuple[str, Sequence[str], list[
     for group, lines in report.groups.items():
         n = sum(case.group == group for case in report.cases)
         parts.append((f"{report.model} on {group}, {n} spectra", _HEAD, [_row(line) for line in lines]))
+        if bins := report.bins.get(group):
+            parts.append((f"{group}, by redshift", _BIN_HEAD, [_bin(line) for line in bins]))
+        if pairs := report.confusions.get(group):
+            parts.append((f"{group}, wrong redshifts by line confusion", _CONFUSION_HEAD, [_pair(p) for p in pairs]))
     if misses:
         parts.append((f"Misses: {len(report.misses)}", _MISS_HEAD, [_miss(case) for case in report.misses]))
     return parts
@@ -68,10 +77,21 @@ def _row(line: Quality) -> Sequence[str]:
     # Where some labels name no class, the accuracy is of fewer objects than n.
     accuracy = _share(line.accuracy) + (f" (of {line.n_class})" if 0 < line.n_class < line.n else "")
     return (
-        line.name, str(line.n), accuracy, _share(line.type_accuracy), _share(line.good),
+        line.name, str(line.n), accuracy, _share(line.top2), _share(line.type_accuracy), _share(line.good),
         "-" if math.isnan(line.nmad) else f"{line.nmad:.1e}",
         _share(line.catastrophic), _share(line.robust), _share(line.good_robust),
     )  # fmt: skip
+
+
+def _bin(line: Bin) -> Sequence[str]:
+    shares = _share(line.good), _share(line.type_accuracy)
+    mark = f"under {LEAST}" if line.n >= MANY and line.good < LEAST else ""
+    return line.spectype, f"{line.low:g}", f"{line.high:g}", str(line.n), *shares, mark
+
+
+def _pair(pair: Confusion) -> Sequence[str]:
+    expected = "-" if math.isnan(pair.expected) else f"{pair.expected:.3f}"
+    return pair.words, expected, f"{pair.found:.3f}", str(pair.n), " ".join(pair.objects)
 
 
 def _miss(case: Case) -> Sequence[str]:

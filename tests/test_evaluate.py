@@ -10,7 +10,19 @@ import pytest
 
 from engine import evaluate, report
 from engine.ensemble import Ensemble, load_ensemble
-from engine.evaluate import POOLED, Case, judge, labelled, summary, true_class, validate
+from engine.evaluate import (
+    POOLED,
+    Case,
+    confusions,
+    judge,
+    labelled,
+    mistaken,
+    redshift_bins,
+    summary,
+    true_class,
+    validate,
+)
+from engine.evaluate.confusions import CHANCE
 from engine.prediction import Prediction, ZWarn
 from engine.spectrum import Label, Spectrum, SpectrumError
 from engine.survey import load_survey
@@ -100,7 +112,8 @@ def case(true: str, answer: str, z: float, z_pred: float, robust: bool = True, l
     spectype, answer_type = true.split("_")[0], answer.split("_")[0]
     good = spectype == "STAR" or abs(math.log((1 + z) / (1 + z_pred))) < SURVEY.good_threshold(spectype)
     name = true if labelled else ""
-    return Case(POOLED, "o", spectype, name, z, answer, answer_type, z_pred, 0.0, robust, good, ())
+    second = "QSO" if answer == "QSO_BROADLINE" else "STAR_A0"
+    return Case(POOLED, "o", spectype, name, z, answer, answer_type, z_pred, 0.0, robust, good, (), second)
 
 
 CASES = [
@@ -118,6 +131,7 @@ def test_the_numbers_of_a_line_by_hand():
     qso = lines["all QSO"]
     assert (qso.n, qso.n_class) == (4, 3)
     assert qso.accuracy == pytest.approx(1 / 3)
+    assert qso.top2 == pytest.approx(2 / 3)  # QSO is second where QSO_BROADLINE is first, and nowhere for the galaxy
     assert qso.type_accuracy == 0.75
     assert qso.good == 0.5
     assert qso.nmad == pytest.approx(1.4826 * 0.05)  # dz / (1 + z): 0, .01, .1, .15; median .055
@@ -126,6 +140,33 @@ def test_the_numbers_of_a_line_by_hand():
     assert qso.good_robust == pytest.approx(2 / 3)
     assert math.isnan(lines["all STAR"].good)
     assert lines["QSO"].n == 3
+
+
+def test_a_redshift_bin_counts_its_objects_and_leaves_stars_out():
+    (line,) = redshift_bins(CASES)
+    assert (line.spectype, line.low, line.high, line.n, line.good) == ("QSO", 1.0, 1.5, 4, 0.5)
+    assert line.type_accuracy == 0.75
+
+
+def test_h_alpha_read_as_c_iii_is_named_by_its_ratio():
+    z = 0.1
+    z_pred = (1 + z) * 6564.613 / 1908.734 - 1
+    found = confusions([("a", z, z_pred), ("b", z, z_pred * 1.001), ("c", z, 9.0)], SURVEY.wave_range)
+    assert [(c.words, c.n, c.objects) for c in found[:1]] == [("Hα read as C III] 1909", 2, ("a", "b"))]
+    assert found[0].expected == pytest.approx(3.44, abs=0.005)
+    assert found[-1].words == CHANCE
+    assert found[-1].objects == ("c",)
+
+
+def test_a_line_outside_of_the_spectrum_is_not_what_was_mistaken():
+    z, ratio = 0.5, 6564.613 / 1908.734  # H-alpha lies at 9847 A
+    assert mistaken(z, (1 + z) * ratio - 1, SURVEY.wave_range) is None
+    assert mistaken(z, (1 + z) * ratio - 1, (3600, 10000)) is not None
+
+
+def test_a_survey_with_one_class_of_a_type_takes_the_label_s_type_for_its_class():
+    assert item("GALAXY", "", 1.0, group="6dFGS").class_in(load_survey("coarse")) == "GALAXY"
+    assert item("GALAXY", "", 1.0, group="6dFGS").class_in(SURVEY) == ""
 
 
 def example_folder(folder: Path) -> Path:
@@ -177,15 +218,15 @@ def test_manifest_and_npz_are_pooled_and_nothing_is_judged_twice(found):
     ],
 )
 def test_what_is_not_trusted(label, low, reason):
-    assert evaluate._distrust(evaluate.Labelled(POOLED, "x", label, spectrum(low))) == reason
+    assert evaluate.distrust(evaluate.Labelled(POOLED, "x", label, spectrum(low))) == reason
 
 
 def test_an_object_that_its_file_lacks_is_left_out_with_the_reason():
     spectra = [spectrum().with_(object_id="TARGET111"), spectrum().with_(object_id="222")]
-    assert evaluate._pick(spectra, "111").object_id == "TARGET111"
+    assert evaluate.pick(spectra, "111").object_id == "TARGET111"
     for target in ("333", ""):
         with pytest.raises(SpectrumError, match="column target must name one"):
-            evaluate._pick(spectra, target)
+            evaluate.pick(spectra, target)
 
 
 def test_a_folder_without_labels_says_what_it_needs(tmp_path):
