@@ -33,6 +33,14 @@ def model_names() -> tuple[str, ...]:
     return tuple(sorted(p.parent.name for p in models_dir().glob("*/card.json")))
 
 
+def find_model(name: str | Path) -> Path:
+    """The folder of a model given by name, or the folder itself, of a model or of a run."""
+    folder = Path(name)
+    if any((folder / file).is_file() for file in ("card.json", "config.json")):
+        return folder
+    return models_dir() / folder
+
+
 def sha256_of(path: Path) -> str:
     """Hex digest of a file's bytes."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -89,13 +97,14 @@ def load_members(folder: Path) -> tuple[Survey, dict[str, Any], list[Network]]:
             f"{path}: trained for another version of survey {survey.name!r} (classes or z ranges differ). "
             f"Restore assets/surveys/{survey.name}.toml or retrain"
         )
-    members = [_load_member(folder, card, member, survey) for member in card["members"]]
+    members = [load_member(folder, card, member, survey) for member in card["members"]]
     if not members:
         raise ModelError(f"{path}: key 'members' is empty")
     return survey, card, members
 
 
-def _load_member(folder: Path, card: Mapping[str, Any], member: Mapping[str, Any], survey: Survey) -> Network:
+def load_member(folder: Path, card: Mapping[str, Any], member: Mapping[str, Any], survey: Survey) -> Network:
+    """One member of a model folder, strictly, in evaluation mode. member is its entry in the card's list."""
     file = folder / member["file"]
     if not file.is_file():
         raise ModelError(f"{file}: weights named in card.json are missing; restore the file or retrain")
@@ -105,6 +114,12 @@ def _load_member(folder: Path, card: Mapping[str, Any], member: Mapping[str, Any
     for name, grid in (("grid", network.grid.to_dict()), ("zgrid", network.zgrid.to_dict())):
         if card[name] != grid:
             raise ModelError(f"{folder / 'card.json'}: key {name!r} is {card[name]}, this network's is {grid}")
+    fill(network, file)
+    return network.eval()
+
+
+def fill(network: Network, file: Path) -> None:
+    """Load a member's weights into a network. Raises ModelError naming the tensor that does not fit."""
     try:
         tensors = load_file(str(file))
     except SafetensorError as error:
@@ -112,7 +127,6 @@ def _load_member(folder: Path, card: Mapping[str, Any], member: Mapping[str, Any
     expected = network.state_dict()
     _check_tensors(file, expected, tensors)
     network.load_state_dict({name: tensors[name].to(expected[name].dtype) for name in expected})
-    return network.eval()
 
 
 def _check_tensors(file: Path, expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> None:

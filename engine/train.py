@@ -28,6 +28,7 @@ from engine.mock import Simulator
 from engine.networks import Network, build
 from engine.registry import card_base, load_members, save_member, sha256_of, write_card
 from engine.survey import load_survey
+from engine.warmstart import begin_from
 
 CHUNK = 512  # mock spectra made at once
 LIMITS = (
@@ -45,6 +46,8 @@ class TrainConfig:
     members : how many, with seeds seed, seed + 1, ...
     minutes : training time of each member; spectra : number of spectra of each member, instead of minutes
     templates : the template folder, else $GASNET_TEMPLATES
+    start_from : model (name or folder) or run whose members the members start from, of this survey or another
+    rate_scale : factor on the network's learning rate; less than 1 keeps more of what a start knew
     """
 
     survey: str = "sdss"
@@ -60,6 +63,8 @@ class TrainConfig:
     validation: int = 2600
     checkpoint_seconds: float = 120.0
     network_config: dict[str, Any] | None = None
+    start_from: str | None = None
+    rate_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.spectra is None):
@@ -95,7 +100,7 @@ def _remember(config: TrainConfig, folder: Path) -> None:
     path = folder / "config.json"
     new = asdict(config)
     if path.is_file():
-        old = json.loads(path.read_text())
+        old = asdict(TrainConfig()) | json.loads(path.read_text())  # a run older than a setting has its default
         for key, value in new.items():
             if key not in ("members", "device", "templates", "checkpoint_seconds") and old.get(key) != value:
                 raise ValueError(f"{path}: this run has {key} = {old.get(key)!r}, not {value!r}; use another --out")
@@ -133,7 +138,7 @@ class _Trainer:
         batches = sample.batches(self.config.batch_size)
         for flux, ivar, label, z in batches:
             for group in self.optimiser.param_groups:
-                group["lr"] = self.network.learning_rate(self.done)
+                group["lr"] = self.config.rate_scale * self.network.learning_rate(self.done)
             loss, parts = self.network.loss(flux, ivar, label, z)
             if not torch.isfinite(loss):
                 raise FloatingPointError(f"loss of member {self.k} is not finite after {self.spectra} spectra")
@@ -190,6 +195,9 @@ def _train_member(
     torch.manual_seed(config.seed + k)
     network = build(config.network, simulator.survey, config.network_config).to(device)
     trainer = _Trainer(config, k, network, folder / f"member-{k}.checkpoint.safetensors")
+    if config.start_from and trainer.chunk == 0:
+        start = begin_from(network, simulator.survey, config.start_from, k)
+        _log(folder, {"member": k, "start": start.words()})
     saved = time.monotonic()
     began, at_start = time.monotonic(), trainer.done
     while trainer.done < 1:
@@ -227,7 +235,7 @@ def _finish(config: TrainConfig, folder: Path) -> None:
     ]
     card = card_base(name, survey, network, seeds) | {
         "members": members,
-        "training": {key: value for key, value in asdict(config).items() if key not in ("templates", "device")},
+        "training": _for_card(config),
         "data": "mock spectra of engine.mock; 80 % of the templates for training, 10 % for validation, 10 % for tests",
         "date": time.strftime("%Y-%m-%d"),
         "calibration": None,
@@ -240,6 +248,12 @@ def _finish(config: TrainConfig, folder: Path) -> None:
     simulator = Simulator(survey, config.templates, "validation", flat_share=0.0)
     mae, found = validation_metrics(ensemble, simulator, config.validation, config.seed)
     write_card(folder, card | {"mae": mae, "validation": found})
+
+
+def _for_card(config: TrainConfig) -> dict[str, Any]:
+    """The configuration without what names the machine."""
+    facts = {key: value for key, value in asdict(config).items() if key not in ("templates", "device")}
+    return facts | {"start_from": config.start_from and Path(config.start_from).name}
 
 
 def validation_metrics(

@@ -122,6 +122,17 @@ def test_a_folder_of_another_run_is_refused_by_the_setting_that_differs(template
         train(config(templates, seed=5), tmp_path)
 
 
+def test_a_run_may_start_from_the_members_of_another(templates: Path, tmp_path: Path) -> None:
+    source = train(config(templates, name="first"), tmp_path / "runs" / "first")
+    plan = config(templates, spectra=CHUNK, start_from=str(source), rate_scale=1e-9)
+    folder = train(plan, tmp_path / "second")
+    before, after = (load_file(f / "member-0.safetensors") for f in (source, folder))
+    still = [name for name in before if "norm" not in name]  # batch statistics follow the data, not the rate
+    assert all(torch.allclose(before[name].float(), after[name].float(), atol=1e-5) for name in still)
+    assert "copied from first" in (folder / "log.jsonl").read_text()
+    assert engine.load_ensemble(folder, device="cpu").card["training"]["start_from"] == "first", "a name, no path"
+
+
 def test_the_papers_network_trains_through_the_same_loop(templates: Path, tmp_path: Path) -> None:
     plan = config(templates, network="gasnet2", network_config=None, spectra=CHUNK, batch_size=64, validation=26)
     ensemble = engine.load_ensemble(train(plan, tmp_path), device="cpu")

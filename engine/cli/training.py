@@ -20,6 +20,10 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Minutes per member, instead of --spectra.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the first member.")] = 0,
     name: Annotated[str | None, typer.Option(help="Name of the model in its card.")] = None,
+    start_from: Annotated[
+        str | None, typer.Option("--from", help="Model or run whose members the members start from; of any survey.")
+    ] = None,
+    rate_scale: Annotated[float, typer.Option(min=0.001, max=10, help="Factor on the learning rate.")] = 1.0,
     device: DeviceOption = "auto",
     templates: TemplatesOption = None,
 ) -> None:
@@ -30,7 +34,8 @@ def train(
     spectra = 120_000 if spectra is None and minutes is None else spectra
     config = TrainConfig(
         survey=survey, network=network, members=members, spectra=spectra, minutes=minutes, seed=seed, name=name,
-        device=device, templates=str(templates) if templates else None,
+        start_from=start_from, rate_scale=rate_scale, device=device,
+        templates=str(templates) if templates else None,
     )  # fmt: skip
     with progress("train") as advance:
 
