@@ -96,7 +96,7 @@ def _pair(pair: Confusion) -> Sequence[str]:
 
 def _miss(case: Case) -> Sequence[str]:
     return (
-        case.name, case.class_name or case.spectype, f"{case.z:.4f}", case.class_pred, f"{case.z_pred:.4f}",
+        case.name, case.class_name or case.spectype, f"{case.z:.4f}", case.class_pred, f"{case.z_peak:.4f}",
         f"{case.line_ratio:.3f}", "; ".join(case.words),
     )  # fmt: skip
 

@@ -75,10 +75,13 @@ def spectrum(low: float = 3800, high: float = 9200) -> Spectrum:
 def prediction(p: dict[str, float], z: dict[str, float], zerr: float = 0.001, robust: bool = True) -> Prediction:
     names = [SURVEY.names[i] for i in SURVEY.extragalactic]
     probability = np.array([p.get(name, 0.0) for name in SURVEY.names])
+    z_grid = np.union1d(np.linspace(0, 9.5, 20), list(z.values()))
+    pdf = np.stack([np.exp(-(((z_grid - z.get(name, 9.0)) / 1e-3) ** 2)) for name in names])
+    pdf /= (pdf * np.gradient(z_grid)).sum(axis=1, keepdims=True)
     return Prediction(
-        "x", SURVEY, "m", probability, probability[None], SURVEY.extragalactic, np.linspace(0, 7, 9), np.ones((6, 9)),
-        np.ones((1, 6, 9)), np.zeros((1, 6)), np.array([z.get(name, 9.0) for name in names]), np.full(6, zerr),
-        np.full(6, 0.01), 5.0, ZWarn(0), robust,
+        "x", SURVEY, "m", probability, probability[None], SURVEY.extragalactic, z_grid, pdf,
+        pdf[None].astype(np.float32), np.zeros((1, 6)), np.array([z.get(name, 9.0) for name in names]),
+        np.full(6, zerr), np.full(6, 0.01), 5.0, ZWarn(0), robust,
     )  # fmt: skip
 
 

@@ -27,7 +27,8 @@ Z_BINS: Mapping[str, tuple[float, ...]] = {
 @dataclass(frozen=True)
 class Case:
     """One object judged. z_pred is of the most probable class among those of the true type: the redshift is judged
-    apart from the classification, as in network.md's and the paper's tables; robust is the paper's rule on it."""
+    apart from the classification, as in the paper's tables; robust is the paper's rule on it. z_peak is the heaviest
+    peak of p(z) of that class: the mean of members that disagree is the redshift of none of them."""
 
     group: str
     name: str
@@ -42,11 +43,12 @@ class Case:
     good: bool
     words: tuple[str, ...]
     class_second: str = ""  # the second most probable class
+    z_peak: float = 0.0
 
     @property
     def line_ratio(self) -> float:
-        """(1 + z') / (1 + z): the same for every object whose lines were mistaken in the same way."""
-        return (1 + self.z_pred) / (1 + self.z)
+        """(1 + z') / (1 + z) of the peak: the same for every object whose lines were mistaken in the same way."""
+        return (1 + self.z_peak) / (1 + self.z)
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def validate(folder: str | Path, ensemble: Ensemble, batch_size: int = 128) -> R
         tuple(left_out),
         {group: redshift_bins(found) for group, found in members.items()},
         {
-            group: confusions([(c.name, c.z, c.z_pred) for c in found if not c.good], wave_range)
+            group: confusions([(c.name, c.z, c.z_peak) for c in found if not c.good], wave_range)
             for group, found in members.items()
         },
     )
@@ -143,15 +145,21 @@ def judge(item: Labelled, prediction: Prediction) -> Case:
     row = prediction.row(max(of_type, key=lambda k: prediction.p[k])) if of_type else None
     second = int(np.argsort(-prediction.p)[1])
     if row is None:  # a star: z = 0
-        z_pred, zerr, robust, good = 0.0, math.nan, prediction.robust, True
+        z_pred, zerr, z_peak, robust, good = 0.0, math.nan, 0.0, prediction.robust, True
     else:
-        z_pred, zerr = float(prediction.z[row]), float(prediction.zerr[row])
+        z_pred, zerr, z_peak = float(prediction.z[row]), float(prediction.zerr[row]), peak(prediction, row)
         robust = bool(metrics.is_robust(zerr, prediction.mae[row])[0])
         good = bool(metrics.bias(label.z, z_pred)[0] < survey.good_threshold(label.spectype))
     return Case(
         item.group, item.name, label.spectype, item.class_in(survey), label.z, prediction.class_name,
-        prediction.spectype, z_pred, zerr, bool(robust), good, prediction.words(), survey.names[second],
+        prediction.spectype, z_pred, zerr, bool(robust), good, prediction.words(), survey.names[second], z_peak,
     )  # fmt: skip
+
+
+def peak(prediction: Prediction, row: int) -> float:
+    """Redshift of the heaviest peak of p(z) of one class; the members' mean when it has none."""
+    found = prediction.peaks(row, most=1)
+    return found[0].z if found else float(prediction.z[row])
 
 
 def summary(cases: Sequence[Case], survey: Survey) -> tuple[Quality, ...]:
