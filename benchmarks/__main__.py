@@ -1,4 +1,5 @@
 """python -m benchmarks [MODEL]: measure, print, and write benchmarks/results/<date>-<commit>.json.
+python -m benchmarks realism --templates DIR --real DIR: how real the mocks are (benchmarks/realism.py).
 
 Without a model folder, an untrained ensemble of 5 members is timed (its speed is the same) and the command line is not.
 """
@@ -19,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 import engine
-from benchmarks import browser, server, speed
+from benchmarks import browser, realism, server, speed
 from engine.ensemble import Ensemble
 from engine.survey import assets_dir
 
@@ -89,4 +90,4 @@ def show(report: dict[str, Any], numbers: dict[str, float], networks: dict[str, 
 
 
 if __name__ == "__main__":
-    main()
+    realism.main(sys.argv[2:]) if sys.argv[1:2] == ["realism"] else main()
