@@ -7,18 +7,19 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import median_filter
 
 from engine.grid import LogGrid
 from engine.mock.templates import Float32Array, FloatArray, load
 
 SDSS_GRID = LogGrid()  # SDSS's own pixels; mock spectra need no resampling before the network
-NOISE_KERNEL = np.array([0.08, 1.0, 0.08]) / np.sqrt(1.0128)  # lag-1 correlation of real coadds, about .15
-HEAVY_TAIL = 0.015  # of the pixels deviate with three times the noise, as in real residuals
-# Strong night-sky lines, vacuum, observed frame, A.
-SKY_LINES = (
-    5578.9, 5891.6, 6302.0, 6365.5, 7246.0, 7278.0, 7342.0, 7718.0, 7753.0, 7796.0, 7823.0, 7915.0, 7967.0, 7995.0,
-    8027.0, 8346.0, 8401.0, 8432.0, 8467.0, 8506.0, 8778.0, 8793.0, 8829.0, 8888.0, 8922.0, 8961.0,
-)  # fmt: skip
+# What real spectra show that their ivar does not say (docs/log.md, 2026-11-25), as (SDSS-I/II, BOSS): the true scatter
+# in units of the pipeline's sigma, and the weights of the first and second neighbour that correlate coadded pixels.
+TRUE_SIGMA, NEIGHBOUR, SECOND = (0.97, 0.89), (0.085, 0.11), (0.0, -0.05)
+HEAVY_TAIL = 0.004  # of the pixels deviate with four times the noise
+COSMICS = 0.7  # hits that no mask knows, per spectrum
+SKY_COUNTS = 120.0  # photons of the sky in a pixel, typically: an object of that brightness has SNR 8
+MASKED_SKY = 1.3  # excess of a sky line over its surroundings beyond which half of faint objects' pixels are masked
 TELLURIC = ((6867, 6944, 0.12), (7160, 7340, 0.05), (7594, 7700, 0.3), (8100, 8400, 0.06), (8930, 9200, 0.12))
 
 
@@ -37,25 +38,34 @@ class Observed:
 
 
 class Instrument:
-    """Turns noise-free spectra into observed ones. Noise shapes are those of real SDSS spectra."""
+    """Turns noise-free spectra into observed ones. Noise shapes and sky lines are those of real SDSS spectra."""
 
     def __init__(self, folder: Path) -> None:
         noise = load(folder, "noise/noise_shape_1A.npz")
         wave = SDSS_GRID.wave
-        shapes = np.stack([np.interp(wave, noise["wave"], np.clip(row, 0.2, 12)) for row in noise["sigma_rel"]])
+        faint = noise["snr"] <= np.quantile(noise["snr"], 0.5)  # the sky's noise, not an object's
+        shapes = np.stack([np.interp(wave, noise["wave"], np.clip(row, 0.2, 12)) for row in noise["sigma_rel"][faint]])
         blue = 1 + np.clip((4000 - wave) / 200, 0, 3)  # beyond the tabulated 4000-9000 A the noise rises
         red = 1 + np.clip((wave - 9000) / 500, 0, 2)
         self.shapes = (shapes * blue * red).astype(np.float32)
-        bumps = [np.exp(-0.5 * ((wave - line) / 2.0) ** 2) for line in SKY_LINES]
-        self.sky: Float32Array = np.sum(bumps, axis=0).astype(np.float32)
-        self.sky_edges = np.roll(self.sky, 1) - np.roll(self.sky, -1)
-        self.airglow = np.exp(-0.5 * ((wave - SKY_LINES[0]) / 2.0) ** 2).astype(np.float32) * 3  # [O I] 5578.9
+        # Between sky lines the noise is the continuum's; the squared ratio is the lines' excess over it.
+        self.smooth = median_filter(self.shapes, (1, 151))
+        self.sky = np.maximum(np.median((self.shapes / self.smooth) ** 2, axis=0) - 1, 0).astype(np.float32)
+        self.sky[wave < 5500] = 0
+        strong = np.sqrt(np.minimum(self.sky, 30.0))
+        self.sky_edges = (np.roll(strong, 1) - np.roll(strong, -1)) / 4
         absorbed = np.zeros_like(wave)
         for low, high, depth in TELLURIC:
             absorbed += depth * ((wave > low) & (wave < high))
-        self.telluric = np.convolve(absorbed, np.ones(9) / 9, "same").astype(np.float32)
+        self.telluric = np.convolve(absorbed, np.hanning(25) / np.hanning(25).sum(), "same").astype(np.float32)
         self.x = np.linspace(-1, 1, SDSS_GRID.n, dtype=np.float32)
         self.extinction = _galactic_extinction(wave).astype(np.float32)
+        self.joint = np.exp(-0.5 * ((wave - 5980) / 70) ** 2).astype(np.float32)  # of the arms
+        self.blue = np.interp(wave, [3600, 4400, 5200], [1.12, 1.06, 1.0]).astype(np.float32)
+        # Single exposures are resampled most where the arms begin, least at the red end of SDSS-I/II.
+        self.correlated = np.interp(
+            wave, [3800, 5000, 5900, 6200, 7000, 7800, 9000], [1.3, 1.0, 0.9, 1.6, 1.1, 0.5, 0.15]
+        ).astype(np.float32)
 
     def observe(
         self, clean: Float32Array, snr: FloatArray, boss: NDArray[np.bool_], rng: np.random.Generator
@@ -64,24 +74,27 @@ class Instrument:
         n = len(clean)
         flux = clean * self._throughput(n, rng)
         covered = self._coverage(n, boss, rng)
-        sigma = self.shapes[rng.integers(0, len(self.shapes), n)]
-        # The object's own photons count where it outshines the sky.
-        level = np.median(np.abs(flux[:, 800:5200:4]), axis=1, keepdims=True) + 1e-12
-        photon = (rng.random((n, 1), dtype=np.float32) * np.clip(snr / 15, 0, 2).astype(np.float32)[:, None]) ** 2
-        sigma = sigma * np.sqrt(1 + photon * np.clip(flux / level, 0.05, 8))
+        sigma, brightness = self._sigma(flux, snr, rng)
         ratio = np.where(covered, flux / sigma, np.nan)[:, ::3]
         sigma *= (np.nanmedian(ratio, axis=1) / snr)[:, None].astype(np.float32)
         np.maximum(sigma, 1e-9, out=sigma)
-        noise = self._noise(n, rng)
-        residual = rng.normal(0, 1, (n, 1)).astype(np.float32) * rng.uniform(0, 1.5, (n, 1)).astype(np.float32)
-        residual *= np.clip(12 / snr, 0.2, 4).astype(np.float32)[:, None]  # faint objects suffer more from the sky
-        noise += residual * self.sky_edges
-        noise += (rng.standard_normal((n, 1), dtype=np.float32) ** 3) * self.airglow
+        noise = self._noise(boss, brightness, rng)
         scale = np.exp(rng.uniform(-1, 4, (n, 1))).astype(np.float32)
-        ivar = (1 / (sigma * scale * np.exp(rng.normal(0, 0.05, (n, 1)).astype(np.float32))) ** 2) * covered
         observed = (flux + noise * sigma) * scale
-        self._drop_pixels(ivar, rng)
+        sigma *= scale * np.exp(self._ripple(n, rng))
+        ivar = covered / sigma**2
+        self._drop_pixels(ivar, brightness, rng)
         return Observed(np.where(covered, observed, 0).astype(np.float32), ivar.astype(np.float32))
+
+    def _sigma(self, flux: Float32Array, snr: FloatArray, rng: np.random.Generator) -> tuple[Float32Array, FloatArray]:
+        """Noise (B, n) of the sky and of the object's own photons, in any unit, and the object's brightness (B,) in
+        units of the sky's continuum: where SNR = f / sqrt(f + sky), f and sky in photons."""
+        rows = rng.integers(0, len(self.shapes), len(flux))
+        sky = SKY_COUNTS * np.exp(rng.normal(0, 0.5, len(flux)))
+        brightness = (snr**2 + snr * np.sqrt(snr**2 + 4 * sky)) / (2 * sky)
+        level = np.median(np.abs(flux[:, 800:5200:4]), axis=1, keepdims=True) + 1e-12
+        photons = brightness[:, None].astype(np.float32) * np.clip(flux / level, 0.02, 10)
+        return np.sqrt(self.shapes[rows] ** 2 + photons * self.smooth[rows] ** 2), brightness
 
     def _throughput(self, n: int, rng: np.random.Generator) -> Float32Array:
         """(n, grid) calibration error, arm step, telluric residual and Galactic extinction."""
@@ -90,28 +103,58 @@ class Instrument:
         ebv = np.minimum(rng.exponential(0.03, (n, 1)), 0.3).astype(np.float32)
         out = np.exp(1.5 * tilt - ebv * self.extinction)
         split = np.searchsorted(SDSS_GRID.wave, 6000)
-        out[:, split:] *= 1 + rng.normal(0, 0.02, (n, 1)).astype(np.float32)
-        out *= 1 + rng.normal(0, 0.12, (n, 1)).astype(np.float32) * self.telluric
+        out[:, split:] *= 1 + rng.normal(0, 0.015, (n, 1)).astype(np.float32)
+        out *= 1 + rng.normal(0, 0.06, (n, 1)).astype(np.float32) * self.telluric
         return out
 
     def _coverage(self, n: int, boss: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
-        start = np.where(boss, rng.uniform(3560, 3660, n), rng.uniform(3790, 3850, n))
+        start = np.where(boss, rng.uniform(3545, 3620, n), rng.uniform(3788, 3832, n))
         end = np.where(boss, 10400.0, rng.uniform(9180, 9240, n))
         wave = SDSS_GRID.wave
         return (wave >= start[:, None]) & (wave <= end[:, None])
 
-    def _noise(self, n: int, rng: np.random.Generator) -> Float32Array:
-        white = rng.standard_normal((n, SDSS_GRID.n + 2), dtype=np.float32)
-        count = int(HEAVY_TAIL * white.size)
-        outliers = rng.integers(0, white.size, count)
-        white.ravel()[outliers] *= 3
-        a, b, c = NOISE_KERNEL.astype(np.float32)
-        return a * white[:, :-2] + b * white[:, 1:-1] + c * white[:, 2:]
+    def _noise(self, boss: NDArray[np.bool_], brightness: FloatArray, rng: np.random.Generator) -> Float32Array:
+        """(B, n) deviations in units of the pipeline's sigma: correlated, heavy-tailed, with residuals of the sky, more
+        scatter at the arms' joint, and cosmic-ray hits. brightness as in `_sigma`."""
+        n, which = len(boss), boss.astype(int)
 
-    def _drop_pixels(self, ivar: Float32Array, rng: np.random.Generator) -> None:
-        """Runs of bad pixels, more at the arms' joint, and single ones; between 0 and about 8 % in all, in place."""
-        for row in ivar:
-            for _ in range(rng.poisson(1.2)):
+        def per_object(values: tuple[float, float], scatter: float) -> Float32Array:
+            return (np.array(values)[which] + rng.normal(0, scatter, n)).astype(np.float32)[:, None]
+
+        white = rng.standard_normal((n, SDSS_GRID.n + 4), dtype=np.float32)
+        white.ravel()[rng.integers(0, white.size, int(HEAVY_TAIL * white.size))] *= 4
+        first = per_object(NEIGHBOUR, 0.035) * np.where(boss[:, None], np.float32(1), self.correlated)
+        second = per_object(SECOND, 0.02)
+        noise = white[:, 2:-2] + first * (white[:, 1:-3] + white[:, 3:-1]) + second * (white[:, :-4] + white[:, 4:])
+        # Bright objects' errors are overestimated most.
+        true = per_object(TRUE_SIGMA, 0.06) - 0.02 * np.log1p(brightness).astype(np.float32)[:, None]
+        noise *= true / np.sqrt(1 + 2 * first**2 + 2 * second**2) * self.blue
+        noise *= 1 + 0.25 * np.abs(per_object((0.0, 0.0), 1.0)) * self.joint
+        residual = per_object((0.0, 0.0), 1.0) / (1 + brightness).astype(np.float32)[:, None]
+        noise += residual * self.sky_edges
+        count = rng.poisson(COSMICS * n)
+        row, pixel = rng.integers(0, n, count), rng.integers(0, SDSS_GRID.n - 1, count)
+        height = np.exp(rng.normal(np.log(6), 0.6, count))
+        noise[row, pixel] += height
+        noise[row, pixel + 1] += height * rng.uniform(0, 0.8, count)
+        return noise
+
+    def _ripple(self, n: int, rng: np.random.Generator) -> Float32Array:
+        """(n, grid) ln of the error of the pipeline's sigma from pixel to pixel, cut from one long random row."""
+        row = rng.normal(0, 0.018, SDSS_GRID.n + 4096).astype(np.float32)
+        start = rng.integers(0, 4096, n)
+        return row[start[:, None] + np.arange(SDSS_GRID.n)]
+
+    def _drop_pixels(self, ivar: Float32Array, brightness: FloatArray, rng: np.random.Generator) -> None:
+        """Bad pixels, in place: strong sky lines as the pipeline masks them (BRIGHTSKY: where the sky outshines the
+        object); in every fourth spectrum also runs, more at the arms' joint, and single ones; 0 to 8 % in all."""
+        n = len(ivar)
+        limit = MASKED_SKY * np.exp(rng.normal(0, 0.7, n)) + 0.4 * brightness
+        limit[rng.random(n) < 0.12] = np.inf
+        ivar[self.sky > limit[:, None]] = 0
+        for k in np.flatnonzero(rng.random(n) < 0.25):
+            row = ivar[k]  # a view
+            for _ in range(rng.poisson(1.5)):
                 at = rng.integers(2050, 2250) if rng.random() < 0.3 else rng.integers(0, row.size)
                 row[at : at + rng.integers(3, 60)] = 0
             row[rng.integers(0, row.size, rng.integers(0, 60))] = 0
