@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from makers import galaxy, make_sdss
 
+os.environ["GASNET_TEMPLATES_UNCHECKED"] = "1"  # tests invent their templates (fake_templates.py)
 _REALSPEC = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "realspec"
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.grid import Grid
+from engine.grid import Grid, LogGrid
 from engine.mock.templates import Float32Array, FloatArray
 
 FLAT_SHARE = 0.4  # of the objects have other redshifts than real samples: rare ones are learned too (docs/log.md)
@@ -30,7 +30,7 @@ class MockBatch:
     label: NDArray[np.int64]
     z: FloatArray
     snr: FloatArray
-    grid: Grid
+    grid: Grid = LogGrid()  # SDSS's
 
     @property
     def wave(self) -> FloatArray:

@@ -1,19 +1,24 @@
 """The ingredients of mock spectra: a folder of published templates, put on one rest-frame grid.
 
 The folder (option --templates or $GASNET_TEMPLATES) holds the public template sets named in docs/simulation.md, one
-sub-folder each. Nothing of it is part of this repository. All wavelengths here are vacuum, Angstrom.
+sub-folder each. Nothing of it is part of this repository; ingredients.csv beside this file tells the sha256 of each
+file that is read. All wavelengths here are vacuum, Angstrom.
 """
 
 from __future__ import annotations
 
+import csv
+import functools
+import hashlib
 import os
 from pathlib import Path
 
 import numpy as np
+from astropy.io import fits
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from engine.grid import LogGrid
+from engine.grid import Grid, LinearGrid, LogGrid
 from engine.prediction import C_KMS
 
 Float32Array = NDArray[np.float32]
@@ -40,20 +45,53 @@ def find_templates(folder: str | Path | None = None) -> Path:
 
 
 def load(folder: Path, name: str) -> dict[str, NDArray]:
-    """The arrays of one .npz of the folder. Raises TemplateError naming the file."""
-    path = folder / name
-    if not path.is_file():
-        raise TemplateError(f"{path} is missing from the template folder; docs/simulation.md lists what belongs there")
-    with np.load(path, allow_pickle=False) as arrays:
+    """The arrays of one .npz of the folder. Raises TemplateError naming a file that is missing or changed."""
+    with np.load(_checked(folder, name), allow_pickle=False) as arrays:
         return {key: arrays[key] for key in arrays.files}
 
 
 def load_table(folder: Path, name: str) -> FloatArray:
-    """A whitespace-separated table of the folder as a float array. Raises TemplateError naming the file."""
-    path = folder / name
+    """A whitespace-separated table of the folder as a float array. Raises TemplateError as load does."""
+    return np.loadtxt(_checked(folder, name))
+
+
+def load_fits(folder: Path, name: str, hdu: int) -> dict[str, FloatArray]:
+    """The columns of a FITS table of the folder, as floats. Raises TemplateError as load does."""
+    with fits.open(_checked(folder, name)) as hdus:
+        table = hdus[hdu].data
+        return {key: np.asarray(table[key], dtype=np.float64) for key in table.names}
+
+
+@functools.cache
+def ingredients() -> dict[str, dict[str, str]]:
+    """Template file -> its row of ingredients.csv: path, sha256, used for."""
+    with Path(__file__).with_name("ingredients.csv").open(newline="") as file:
+        return {row["path"]: row for row in csv.DictReader(file)}
+
+
+def _checked(folder: Path, name: str) -> Path:
+    """The path of a template file that is there and is the one models are trained on."""
+    path, row = folder / name, ingredients().get(name)
+    known = f" (sha256 {row['sha256']})" if row else ""
     if not path.is_file():
-        raise TemplateError(f"{path} is missing from the template folder; docs/simulation.md lists what belongs there")
-    return np.loadtxt(path)
+        raise TemplateError(
+            f"{path}{known} is missing from the template folder; docs/simulation.md lists what belongs there"
+        )
+    if row and not os.environ.get("GASNET_TEMPLATES_UNCHECKED"):
+        found = _sha256(path, path.stat().st_mtime_ns)
+        if found != row["sha256"]:
+            raise TemplateError(
+                f"{path} has sha256 {found}, not {row['sha256']} of engine/mock/ingredients.csv: mock spectra would not "
+                "be those that models are trained on. Restore it, or set GASNET_TEMPLATES_UNCHECKED=1 to use your own"
+            )
+    return path
+
+
+@functools.cache
+def _sha256(path: Path, changed: int) -> str:
+    """Hex digest of a file as of its time of change; read once per process."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def air_to_vacuum(wave: FloatArray) -> FloatArray:
@@ -107,20 +145,25 @@ def shifted(templates: Float32Array, rows: NDArray[np.int64], z: FloatArray, gri
 
 
 def add_lines(
-    flux: Float32Array, grid: LogGrid, wave: float, z: FloatArray, sigma_kms: FloatArray, amount: FloatArray
+    flux: Float32Array, grid: Grid, wave: float, z: FloatArray, sigma_kms: FloatArray, amount: FloatArray
 ) -> None:
     """Add to each row one Gaussian line of rest wavelength `wave` (A), of integrated flux `amount`
-    (flux unit x A, observed frame) and dispersion sigma_kms; in place."""
-    centre = (np.log10(wave * (1 + z)) - grid.loglam_min) / grid.step
-    sigma = sigma_kms / PIXEL_KMS
+    (flux unit x A, observed frame) and dispersion sigma_kms; in place. Pixels may be logarithmic or linear."""
+    observed = wave * (1 + z)
+    if isinstance(grid, LinearGrid):
+        width = np.full(len(z), (grid.wave_max - grid.wave_min) / (grid.n - 1))
+        centre = (observed - grid.wave_min) / width
+    else:
+        width = observed * grid.step * np.log(10)  # A
+        centre = (np.log10(observed) - grid.loglam_min) / grid.step
+    sigma = sigma_kms / C_KMS * observed / width
     half = int(np.ceil(4 * sigma.max())) + 1
     rows = np.flatnonzero((centre > -half) & (centre < grid.n + half) & (amount != 0))
     if rows.size == 0:
         return
     middle = np.rint(centre[rows]).astype(int)
     pixel = middle[:, None] + np.arange(-half, half + 1)
-    angstrom_per_pixel = wave * (1 + z[rows]) * grid.step * np.log(10)
-    peak = amount[rows] / (np.sqrt(2 * np.pi) * sigma[rows] * angstrom_per_pixel)
+    peak = amount[rows] / (np.sqrt(2 * np.pi) * sigma[rows] * width[rows])
     profile = peak[:, None] * np.exp(-0.5 * ((pixel - centre[rows, None]) / sigma[rows, None]) ** 2)
     inside = (pixel >= 0) & (pixel < grid.n)
     # Pixels of one row are distinct, so plain indexed addition is safe; those outside add nothing to pixel 0.
