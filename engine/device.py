@@ -9,8 +9,9 @@ import sys
 import torch
 
 # glibc's mallopt parameters (malloc.h). By default each large tensor is mapped and unmapped anew, and page faults
-# take half of the time on a CPU (docs/log.md); with these, freed memory stays with the process.
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+# take half of the time on a CPU (docs/log.md); with these, freed memory stays with the process, for all its threads:
+# the backward pass runs in a thread of its own.
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 
 
 @functools.cache
@@ -20,7 +21,7 @@ def keep_freed_memory() -> bool:
         return False
     try:
         libc = ctypes.CDLL("libc.so.6")
-        settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 * 2**20))
+        settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1), (_M_TOP_PAD, 256 * 2**20), (_M_ARENA_MAX, 1))
         return all(libc.mallopt(parameter, value) for parameter, value in settings)
     except (OSError, AttributeError):
         return False

@@ -136,7 +136,7 @@ def test_networks_lists_parameters_multiply_adds_and_grid(run):
 def test_models_lists_what_is_there(run, monkeypatch, tmp_path, model):
     assets = tmp_path / "assets"
     (assets / "models").mkdir(parents=True)
-    (assets / "surveys").symlink_to(Path(cli.__file__).parents[1] / "assets" / "surveys")
+    (assets / "surveys").symlink_to(Path(cli.__file__).parents[2] / "assets" / "surveys")
     (assets / "models" / "sdss-matched-v1").symlink_to(model)
     monkeypatch.setenv("GASNET_ASSETS", str(assets))
     code, out, _ = run("models")
@@ -148,7 +148,7 @@ def test_models_lists_what_is_there(run, monkeypatch, tmp_path, model):
 
 def test_serve_opens_the_app_on_this_machine_only(run, monkeypatch):
     called = []
-    monkeypatch.setattr(cli.subprocess, "call", lambda command: called.append(command) or 0)
+    monkeypatch.setattr(cli.answers.subprocess, "call", lambda command: called.append(command) or 0)
     assert run("serve", "--port", 5999)[0] == 0
     assert called[0][1:4] == ["-m", "panel", "serve"]
     assert called[0][4].endswith("gasnet_app")

@@ -8,7 +8,7 @@ import torch
 
 import engine
 from engine.networks import build
-from engine.networks.matched import Correlation, Matched, _RealFFT, channels
+from engine.networks.matched import Correlation, Matched, channels
 
 SMALL = {"features": 4, "filters": 4, "hidden": 8}
 
@@ -46,10 +46,16 @@ def test_the_fft_correlation_equals_the_sum_it_stands_for() -> None:
         assert float(out[0, 1, lag]) == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("n_fft", [16, 20])
-def test_the_real_fft_has_the_right_gradient(n_fft: int) -> None:
-    x = torch.randn(2, 3, 10, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda a: torch.view_as_real(_RealFFT.apply(a, n_fft)), x)
+def test_the_correlation_has_the_right_gradient_for_features_and_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.networks.matched.CACHED", 2)  # three spectra in two parts
+    torch.manual_seed(0)
+    layer = Correlation(n_in=2, n_filters=2, n_pixels=9, n_lags=6, n_below=4).double()
+    features = torch.randn(3, 2, 9, dtype=torch.float64, requires_grad=True)
+
+    def run(x: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(layer, {"filters": filters}, (x,))
+
+    assert torch.autograd.gradcheck(run, (features, layer.filters))
 
 
 def test_bad_pixels_do_not_reach_the_network(spectra: tuple[torch.Tensor, torch.Tensor]) -> None:

@@ -23,6 +23,7 @@ from engine.networks import Network, NetworkOutput
 from engine.survey import Survey, SurveyError
 
 N_CHANNELS = 5
+CACHED = 32  # spectra that are correlated at once: their transforms fit into a processor's cache
 MASKED_OUT = -30.0  # logit of a redshift outside the class's range: e^-30, finite so that gradients stay finite
 
 
@@ -88,20 +89,49 @@ class Residual(nn.Module):
         return x + self.second(functional.relu(self.first(functional.relu(x))))
 
 
-class _RealFFT(torch.autograd.Function):
-    """torch.fft.rfft whose gradient is a real inverse transform; torch's own takes a full complex one (4 x slower)."""
+class _Correlate(torch.autograd.Function):
+    """irfft(rfft(features) @ weight), frequency by frequency, with real matrices and a backward of the same cost.
+
+    torch's own gradients of rfft, irfft, .real and .imag take complex transforms and copy every array several times.
+    Here the scalings of forward and backward transforms cancel for the features: their gradient is a correlation too.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, n_fft: int) -> Tensor:
-        ctx.n, ctx.n_fft = x.shape[-1], n_fft
-        return torch.fft.rfft(x, n=n_fft)
+    def forward(ctx: Any, features: Tensor, weight: Tensor, n_fft: int, n_lags: int) -> Tensor:
+        ctx.n_fft, ctx.n_pixels = n_fft, features.shape[-1]
+        spectra = [_by_frequency(part, n_fft) for part in features.split(CACHED)]
+        ctx.save_for_backward(weight, *spectra)
+        return torch.cat([_from_frequency(torch.bmm(s, weight), n_fft)[..., :n_lags] for s in spectra])
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        half = grads[0] * 0.5
-        half[..., 0] *= 2
-        half[..., -1] *= 2
-        return torch.fft.irfft(half, n=ctx.n_fft)[..., : ctx.n] * ctx.n_fft, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+        weight, *spectra = ctx.saved_tensors
+        back, by_weight = weight.transpose(1, 2), torch.zeros_like(weight)
+        features = []
+        for spectrum, grad in zip(spectra, grads[0].split(CACHED), strict=True):
+            upstream = _by_frequency(grad, ctx.n_fft)
+            features.append(_from_frequency(torch.bmm(upstream, back), ctx.n_fft)[..., : ctx.n_pixels])
+            if ctx.needs_input_grad[1]:
+                by_weight.baddbmm_(spectrum.transpose(1, 2), upstream)
+        by_weight *= 2 / ctx.n_fft
+        by_weight[0] /= 2  # frequency 0 and the highest occur once in a real transform, the others twice
+        by_weight[-1] /= 2
+        return torch.cat(features), by_weight if ctx.needs_input_grad[1] else None, None, None
+
+
+def _by_frequency(x: Tensor, n_fft: int) -> Tensor:
+    """(B, C, n) -> (frequencies, B, 2C): the real transform, each real part followed by its imaginary part.
+
+    Transposed as one complex matrix: torch copies permuted arrays of many axes several times slower.
+    """
+    f = torch.fft.rfft(x, n=n_fft).flatten(0, 1)
+    return torch.view_as_real(f.t().contiguous()).reshape(f.shape[1], x.shape[0], 2 * x.shape[1])
+
+
+def _from_frequency(f: Tensor, n_fft: int) -> Tensor:
+    """(frequencies, B, 2C) -> (B, C, n_fft): the inverse of _by_frequency."""
+    pairs = torch.view_as_complex(f.reshape(f.shape[0], -1, 2)).t().contiguous()
+    return torch.fft.irfft(pairs, n=n_fft).reshape(f.shape[1], -1, n_fft)
 
 
 class Correlation(nn.Module):
@@ -135,17 +165,15 @@ class Correlation(nn.Module):
     def _transform(self) -> Tensor:
         below, above = self.filters[..., : self.n_below], self.filters[..., self.n_below :]
         gap = self.filters.new_zeros(*self.filters.shape[:2], self.n_fft - self.filters.shape[-1])
-        w = _RealFFT.apply(torch.cat([above, gap, below], -1), self.n_fft).permute(2, 1, 0)  # (F, C, K)
+        w = torch.fft.rfft(torch.cat([above, gap, below], -1)).permute(2, 1, 0)  # (F, C, K)
         real, imag = w.real, -w.imag
-        return torch.cat([torch.cat([real, imag], 2), torch.cat([-imag, real], 2)], 1).contiguous()
+        rows = torch.stack([torch.stack([real, imag], -1), torch.stack([-imag, real], -1)], 2)  # (F, C, 2, K, 2)
+        return rows.flatten(3).flatten(1, 2)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, n_pixels) -> (B, K, n_lags)."""
-        f = _RealFFT.apply(features, self.n_fft).permute(2, 0, 1)  # (F, B, C)
-        product = torch.bmm(torch.cat([f.real, f.imag], 2), self.filter_transform())
-        real, imag = product.chunk(2, 2)
-        out = torch.fft.irfft(torch.complex(real, imag).permute(1, 2, 0), n=self.n_fft)
-        return out[..., : self.n_lags]
+        out: Tensor = _Correlate.apply(features, self.filter_transform(), self.n_fft, self.n_lags)
+        return out
 
 
 def _smooth(n: int) -> bool:
