@@ -16,9 +16,10 @@ from engine.device import choose_device
 from engine.grid import regrid
 from engine.networks import Network, build
 from engine.prediction import Prediction, ZWarn
-from engine.registry import load_members, models_dir
+from engine.registry import find_model, load_members
 from engine.spectrum import Spectrum
 from engine.survey import Survey, load_survey, survey_names
+from engine.versions import current_folder
 
 RIVAL_WEIGHT = 0.1  # probability of a second peak of p(z) that counts as a rival solution
 POOR_SNR = 0.5
@@ -169,7 +170,6 @@ def load_ensemble(name: str | Path = "sdss", device: str = "auto") -> Ensemble:
     """
     folder = Path(name)
     if not (folder / "card.json").is_file():
-        model = load_survey(str(name)).model if str(name) in survey_names() else str(name)
-        folder = models_dir() / model
+        folder = current_folder(load_survey(str(name))) if str(name) in survey_names() else find_model(name)
     survey, card, members = load_members(folder)
     return Ensemble(survey, members, card, device)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -24,21 +25,45 @@ class ModelError(ValueError):
 
 
 def models_dir() -> Path:
-    """The folder of shipped and trained models."""
+    """The folder of shipped models, which are never written to."""
     return assets_dir() / "models"
 
 
+def home_dir() -> Path:
+    """The user's own data: $GASNET_HOME, else the platform's folder for it. It need not exist yet."""
+    return Path(os.environ.get("GASNET_HOME") or platformdirs.user_data_dir("gasnet"))
+
+
+def home_models_dir() -> Path:
+    """The folder of the models that the user trained and added."""
+    return home_dir() / "models"
+
+
 def model_names() -> tuple[str, ...]:
-    """Names of the complete models in assets/models."""
-    return tuple(sorted(p.parent.name for p in models_dir().glob("*/card.json")))
+    """Names of the complete models, shipped and added."""
+    cards = [*models_dir().glob("*/card.json"), *home_models_dir().glob("*/card.json")]
+    return tuple(sorted({path.parent.name for path in cards if not path.parent.name.startswith(".")}))
 
 
 def find_model(name: str | Path) -> Path:
-    """The folder of a model given by name, or the folder itself, of a model or of a run."""
+    """The folder of a model given by name, or the folder itself, of a model or of a run.
+
+    Raises ModelError naming both places when the model is in neither of them, or in both.
+    """
     folder = Path(name)
-    if any((folder / file).is_file() for file in ("card.json", "config.json")):
+    if len(folder.parts) > 1 or any((folder / file).is_file() for file in ("card.json", "config.json")):
         return folder
-    return models_dir() / folder
+    places = [parent / folder for parent in (models_dir(), home_models_dir())]
+    found = [place for place in places if (place / "card.json").is_file()]
+    if len(found) == 2:
+        raise ModelError(f"{found[0]} and {found[1]}: two models of one name. Rename or remove your own, the second")
+    if not found:
+        there = ", ".join(model_names()) or "none"
+        raise ModelError(
+            f"no such model: card.json found neither in {places[0]} nor in {places[1]}. Models that exist: {there}. "
+            "Train one with `gasnet train`, add it with `gasnet models add`"
+        )
+    return found[0]
 
 
 def sha256_of(path: Path) -> str:
@@ -71,8 +96,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     """Read a card. Raises ModelError naming the file and the missing key."""
     path = folder / "card.json"
     if not path.is_file():
-        there = ", ".join(model_names()) or "none"
-        raise ModelError(f"{path} not found: no such model. Models that exist: {there}. Train one with `gasnet train`")
+        raise ModelError(f"{path} not found: no complete model. A run writes it when all its members are trained")
     try:
         card = json.loads(path.read_text())
     except (OSError, ValueError) as error:

@@ -236,7 +236,8 @@ def _finish(config: TrainConfig, folder: Path) -> None:
     card = card_base(name, survey, network, seeds) | {
         "members": members,
         "training": _for_card(config),
-        "data": "mock spectra of engine.mock; 80 % of the templates for training, 10 % for validation, 10 % for tests",
+        "data": "mock spectra (docs/simulation.md)",
+        "split": "by template: of every ten, eight for training, one for validation, one for tests",
         "date": time.strftime("%Y-%m-%d"),
         "calibration": None,
         "limits": LIMITS,

@@ -12,6 +12,12 @@ os.environ["GASNET_TEMPLATES_UNCHECKED"] = "1"  # tests invent their templates (
 _REALSPEC = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "realspec"
 
 
+@pytest.fixture(autouse=True)
+def _no_models_of_the_user(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models that whoever runs the tests has promoted must not change what the tests see."""
+    monkeypatch.setenv("GASNET_HOME", str(tmp_path_factory.getbasetemp() / "no-home"))
+
+
 @pytest.fixture
 def sdss_file(tmp_path: Path) -> Path:
     """A spec-lite file of a star-forming galaxy at z = 0.1, with its catalogue row."""

@@ -15,7 +15,19 @@ SCREEN = {"panel", "holoviews", "bokeh", "panel_material_ui", "gasnet_app"}
 FLOORS = (
     {"spectrum", "survey", "lines", "prediction"},
     {"readers", "grid", "resample", "networks", "device"},
-    {"ensemble", "gradients", "explain", "registry", "warmstart", "mock", "dataset", "metrics", "catalogue"},
+    {
+        "ensemble",
+        "gradients",
+        "explain",
+        "registry",
+        "card",
+        "versions",
+        "warmstart",
+        "mock",
+        "dataset",
+        "metrics",
+        "catalogue",
+    },
     {"classify", "train", "evaluate", "report"},
     {"cli"},
 )

@@ -73,8 +73,12 @@ def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], title: s
     table = Screen(*head, title=title)
     for row in rows:
         table.add_row(*row)
-    # A pipe has no width; a table cut to 80 columns would lose numbers.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    screen().print(table)
+
+
+def screen() -> Console:
+    """The console of stdout. A pipe has no width; a table cut to 80 columns would lose numbers."""
+    return Console(width=None if sys.stdout.isatty() else 200)
 
 
 def say(message: str) -> None:
