@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import subprocess
@@ -131,6 +132,22 @@ def test_a_run_may_start_from_the_members_of_another(templates: Path, tmp_path: 
     assert all(torch.allclose(before[name].float(), after[name].float(), atol=1e-5) for name in still)
     assert "copied from first" in (folder / "log.jsonl").read_text()
     assert engine.load_ensemble(folder, device="cpu").card["training"]["start_from"] == "first", "a name, no path"
+
+
+@pytest.mark.slow
+def test_members_trained_side_by_side_are_those_trained_one_after_the_other(
+    templates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, Any]] = []
+    both = config(templates, members=2, spectra=CHUNK)
+    side_by_side = train(dataclasses.replace(both, processes=2), tmp_path / "side", seen.append)
+    monkeypatch.setattr(training, "Simulator", Simulator)  # the workers have full pools
+    in_turn = train(both, tmp_path / "turn")
+    assert {facts["member"] for facts in seen} == {0, 1}
+    for k in (0, 1):
+        one, other = (load_file(folder / f"member-{k}.safetensors") for folder in (side_by_side, in_turn))
+        for name, tensor in one.items():
+            assert torch.allclose(tensor.float(), other[name].float(), atol=2e-3), name
 
 
 def test_the_papers_network_trains_through_the_same_loop(templates: Path, tmp_path: Path) -> None:
