@@ -1,7 +1,11 @@
 """evaluate: measure an ensemble on spectra whose truth is known. See docs/evaluation.md."""
 
 from engine.evaluate.confusions import Confusion, Pair, confusions, mistaken, pairs
+from engine.evaluate.document import document, write_json
 from engine.evaluate.labels import LABELS, MOCK, POOLED, SUSPECTS, Labelled, distrust, labelled, pick, true_class
+from engine.evaluate.measure import Evaluation, measure, mocks, of_group
+from engine.evaluate.objects import Objects, collect
+from engine.evaluate.tables import Number, Row, mean_over_classes, quality
 from engine.evaluate.validation import Bin, Case, Quality, Report, judge, redshift_bins, summary, validate
 
 __all__ = [
@@ -12,19 +16,31 @@ __all__ = [
     "Bin",
     "Case",
     "Confusion",
+    "Evaluation",
     "Labelled",
+    "Number",
+    "Objects",
     "Pair",
     "Quality",
     "Report",
+    "Row",
+    "collect",
     "confusions",
     "distrust",
+    "document",
     "judge",
     "labelled",
+    "mean_over_classes",
+    "measure",
     "mistaken",
+    "mocks",
+    "of_group",
     "pairs",
     "pick",
+    "quality",
     "redshift_bins",
     "summary",
     "true_class",
     "validate",
+    "write_json",
 ]

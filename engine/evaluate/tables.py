@@ -1,0 +1,125 @@
+"""Tables: how good an evaluation is per class and type, every number with its n and its bootstrap error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine import metrics
+from engine.evaluate.objects import BoolArray, FloatArray, Objects
+from engine.survey import SPECTYPES, Survey
+
+BOOTSTRAPS = 200
+
+# Key, title, what it says. All but nmad are means over the objects that the number is defined for.
+STATISTICS: tuple[tuple[str, str, str], ...] = (
+    ("accuracy", "accuracy", "most probable class is the true one"),
+    ("top2", "top 2", "true class among the two most probable"),
+    ("type_accuracy", "right type", "star, galaxy or quasar"),
+    ("good", "GF", "bias below .0015 (galaxies) or .015 (quasars), paper eq. 10"),
+    ("mae", "MAE", "mean |z' - z|, paper eq. 12"),
+    ("dz", "dz", "mean |z' - z| / (1 + z), paper eq. 11"),
+    ("nmad", "NMAD", "1.4826 times the median absolute deviation of (z' - z) / (1 + z)"),
+    ("catastrophic", "catastrophic", "|z' - z| / (1 + z) above .01 (galaxies) or .05 (quasars)"),
+    ("within_t", "t <= 3", "|z' - z| at most 3 sigma_z, paper Fig. 16"),
+    ("robust", "robust", "sigma_z at most the class's validation MAE, paper section 4.2.3"),
+    ("good_robust", "GF of robust", "good fraction among the robust"),
+)
+TITLES = {key: title for key, title, _ in STATISTICS}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number and its bootstrap standard error; NaN where there is nothing to measure."""
+
+    value: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: its name, n objects, n_class of them with a class label, a Number for each key of STATISTICS."""
+
+    name: str
+    n: int
+    n_class: int
+    numbers: Mapping[str, Number]
+
+
+def quality(objects: Objects, survey: Survey, seed: int = 0) -> tuple[Row, ...]:
+    """A row per class that occurs, per type, and for all. Errors: BOOTSTRAPS resamplings of the row, from the seed."""
+    groups = [(name, objects.label == k) for k, name in enumerate(survey.names)]
+    groups += [(f"all {kind}", objects.spectype == kind) for kind in SPECTYPES]
+    groups += [("all", np.ones(len(objects), dtype=bool))]
+    rng = np.random.default_rng(seed)
+    return tuple(_row(name, objects.take(here), rng) for name, here in groups if here.any())
+
+
+def mean_over_classes(rows: tuple[Row, ...], survey: Survey, key: str) -> Number:
+    """The paper's average: the unweighted mean of a number over the classes that have it."""
+    numbers = [row.numbers[key] for row in rows if row.name in survey.names]
+    numbers = [number for number in numbers if math.isfinite(number.value)]
+    if not numbers:
+        return Number(math.nan, math.nan)
+    error = math.sqrt(sum(number.error**2 for number in numbers)) / len(numbers)
+    return Number(float(np.mean([number.value for number in numbers])), error)
+
+
+def _row(name: str, objects: Objects, rng: np.random.Generator) -> Row:
+    n = len(objects)
+    drawn = rng.integers(0, n, (BOOTSTRAPS, n))
+    numbers = {}
+    for key, (value, counts) in _columns(objects).items():
+        there = np.flatnonzero(counts)
+        if not there.size:
+            numbers[key] = Number(math.nan, math.nan)
+            continue
+        weight = counts[drawn].astype(np.float64)
+        total = weight.sum(axis=1)
+        sums = (np.where(counts, value, 0.0)[drawn] * weight).sum(axis=1)
+        again = np.divide(sums, total, out=np.full(BOOTSTRAPS, np.nan), where=total > 0)
+        numbers[key] = Number(float(value[there].mean()), _spread(again))
+    numbers["nmad"] = _nmad(objects, rng)
+    return Row(name, n, int(objects.known.sum()), {key: numbers[key] for key in TITLES})
+
+
+def _columns(objects: Objects) -> dict[str, tuple[FloatArray, BoolArray]]:
+    """Per statistic: (n,) the values whose mean it is, and which objects count."""
+    far, known = objects.far, objects.known
+    error = np.abs(objects.z_pred - objects.z)
+    relative = error / (1 + objects.z)
+    limit = np.array([metrics.CATASTROPHIC.get(kind, math.nan) for kind in objects.spectype])
+    everyone = np.ones(len(objects), dtype=bool)
+    columns: dict[str, tuple[NDArray, BoolArray]] = {
+        "accuracy": (objects.correct, known),
+        "top2": (objects.correct | (objects.second == objects.label), known),
+        "type_accuracy": (objects.right_type, everyone),
+        "good": (objects.good, far),
+        "mae": (error, far),
+        "dz": (relative, far),
+        "catastrophic": (relative > limit, far),
+        "within_t": (error <= 3 * objects.zerr, far),
+        "robust": (objects.robust, everyone),
+        "good_robust": (objects.good, far & objects.robust),
+    }
+    return {key: (value.astype(np.float64), counts) for key, (value, counts) in columns.items()}
+
+
+def _nmad(objects: Objects, rng: np.random.Generator) -> Number:
+    """NMAD over the galaxies and quasars; resampled by itself, as it is no mean."""
+    far = objects.take(objects.far)
+    if not len(far):
+        return Number(math.nan, math.nan)
+    x = (far.z_pred - far.z) / (1 + far.z)
+    again = x[rng.integers(0, x.size, (BOOTSTRAPS, x.size))]
+    again = 1.4826 * np.median(np.abs(again - np.median(again, axis=1, keepdims=True)), axis=1)
+    return Number(metrics.nmad(far.z, far.z_pred), _spread(again))
+
+
+def _spread(again: FloatArray) -> float:
+    again = again[np.isfinite(again)]
+    return float(again.std()) if again.size > 1 else math.nan
