@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from engine.mock import desi, fourmost
 from engine.mock.batch import FLAT_SHARE, MockBatch, Scene
 from engine.mock.sdss import CoarseScene, SdssScene
 from engine.mock.templates import find_templates
@@ -14,7 +16,12 @@ from engine.survey import Survey, SurveyError
 __all__ = ["FLAT_SHARE", "SCENES", "MockBatch", "Scene", "Simulator"]
 
 # Which scene makes the spectra of which survey. A new survey is one scene and one row here.
-SCENES = {"sdss": SdssScene, "coarse": CoarseScene}
+SCENES: dict[str, Callable[[Survey, Path, str, float, int], Scene]] = {
+    "sdss": SdssScene,
+    "coarse": CoarseScene,
+    "desi": desi.scene,
+    "4most": fourmost.scene,
+}
 
 
 class Simulator:
@@ -38,7 +45,7 @@ class Simulator:
         if survey.name not in SCENES:
             raise SurveyError(f"no simulation of survey {survey.name!r}; there are: {', '.join(SCENES)}")
         self.survey, self.split = survey, split
-        self.scene = SCENES[survey.name](survey, find_templates(templates), split, flat_share, n_pool)
+        self.scene: Scene = SCENES[survey.name](survey, find_templates(templates), split, flat_share, n_pool)
         self.grid, self.instrument = self.scene.grid, self.scene.instrument
 
     def batch(self, n: int, seed: int | list[int]) -> MockBatch:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.grid import Grid, LogGrid
+from engine.mock.instrument import SDSS_GRID, Observed
 from engine.mock.templates import Float32Array, FloatArray
 
 FLAT_SHARE = 0.4  # of the objects have other redshifts than real samples: rare ones are learned too (docs/log.md)
@@ -30,7 +31,7 @@ class MockBatch:
     label: NDArray[np.int64]
     z: FloatArray
     snr: FloatArray
-    grid: Grid = LogGrid()  # SDSS's
+    grid: Grid = SDSS_GRID
 
     @property
     def wave(self) -> FloatArray:
@@ -41,10 +42,24 @@ class MockBatch:
 class Scene(Protocol):
     """How one survey's spectra come about: its classes, its instrument."""
 
-    grid: Grid
+    instrument: Any
+
+    @property
+    def grid(self) -> Grid:
+        """Native pixels."""
+        ...
+
+    @property
+    def light_grid(self) -> LogGrid:
+        """The pixels that noise-free spectra are made on."""
+        ...
 
     def make(self, wanted: NDArray[np.int64], rng: np.random.Generator) -> MockBatch:
         """Spectra of the wanted class indices (B,)."""
+        ...
+
+    def observe(self, clean: Float32Array, snr: FloatArray, rng: np.random.Generator) -> Observed:
+        """Any noise-free spectra (B, light_grid.n), in any unit, as the survey sees them at a median SNR (B,)."""
         ...
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engine.grid import LogGrid
 from engine.mock.galaxies import Galaxies
 from engine.mock.quasars import Quasars
-from engine.mock.templates import Float32Array, FloatArray, load, shifted
+from engine.mock.templates import Float32Array, FloatArray, load, load_fits, shifted, split_of, to_rest_grid
 from engine.survey import Survey, load_survey
 
 GALAXY_TYPES = ("GALAXY", "GALAXY_AGN", "GALAXY_STARBURST", "GALAXY_STARFORMING")
@@ -54,6 +54,14 @@ class Light:
     def dispersions(self, target: NDArray[np.str_], rng: np.random.Generator) -> FloatArray:
         """(B,) velocity dispersions, km/s, of real objects of each galaxy type of SDSS."""
         return np.clip(np.array([rng.choice(self.vdisp[name]) for name in target]), 40, 350)
+
+    def stack(self, folder: Path, name: str, split: str) -> Float32Array:
+        """(m, REST.n) the jackknife stacks of a table of Comparat et al. (2020), where many spectra lie below them,
+        and passive galaxies bluer than they reach; median 1 in the optical."""
+        table = load_fits(folder, name, 1)
+        real = (table["jackknifeSpectra"] > 0).all(axis=1) & (table["NspectraPerPixel"] > 100)
+        rows = to_rest_grid(table["wavelength"][real], table["jackknifeSpectra"][real].T)
+        return (rows / np.median(rows[:, 5000:8000], axis=1, keepdims=True))[split_of(len(rows), split)]
 
     def quasar(
         self, weak: NDArray[np.bool_], z: FloatArray, rng: np.random.Generator

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.grid import LogGrid
 from engine.mock.batch import MockBatch, free_redshifts
 from engine.mock.galaxies import HA, HB, NII, OIII, Lines, kinds, lines_for, relabel
 from engine.mock.galaxies import LINES as GALAXY_LINES
-from engine.mock.instrument import SDSS_GRID, Instrument, lsf_kms
+from engine.mock.instrument import SDSS_GRID, Instrument, Observed, lsf_kms
 from engine.mock.light import Light, survey_rows
 from engine.mock.stars import SDSS_TYPES, Stars
 from engine.mock.templates import Float32Array, FloatArray, add_lines, shifted
@@ -27,7 +28,8 @@ Drawn = tuple[Float32Array, NDArray[np.int64], FloatArray]  # noise-free flux, l
 class SdssScene:
     """The 13 classes of SDSS, as its two spectrographs see them."""
 
-    grid = SDSS_GRID
+    grid: LogGrid = SDSS_GRID
+    light_grid: LogGrid = SDSS_GRID
 
     def __init__(self, survey: Survey, folder: Path, split: str, flat_share: float, n_pool: int) -> None:
         self.survey, self.flat_share = survey, flat_share
@@ -50,6 +52,10 @@ class SdssScene:
                 clean[here], label[here], z[here] = simulate(wanted[here], z[here], snr[here], boss[here], rng)
         observed = self.instrument.observe(clean, snr, boss, rng)
         return MockBatch(observed.flux, observed.ivar, label, np.where(types == "STAR", 0.0, z), snr, self.grid)
+
+    def observe(self, clean: Float32Array, snr: FloatArray, rng: np.random.Generator) -> Observed:
+        """Any noise-free spectra (B, grid.n) as either of the spectrographs sees them."""
+        return self.instrument.observe(clean, snr, rng.random(len(clean)) < 0.4, rng)
 
     def _redshifts(
         self, wanted: NDArray[np.int64], rng: np.random.Generator
@@ -118,7 +124,8 @@ class CoarseScene:
     def __init__(self, survey: Survey, folder: Path, split: str, flat_share: float, n_pool: int) -> None:
         fine = load_survey("sdss")
         self.fine = SdssScene(fine, folder, split, flat_share, n_pool)
-        self.grid, self.instrument = self.fine.grid, self.fine.instrument
+        self.grid, self.light_grid, self.instrument = self.fine.grid, self.fine.light_grid, self.fine.instrument
+        self.observe = self.fine.observe
         self.coarse = np.array([survey.names.index(c.spectype) for c in fine.classes])
         self.members = [np.flatnonzero(self.coarse == i) for i in range(len(survey.classes))]
 

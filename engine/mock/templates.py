@@ -81,8 +81,8 @@ def _checked(folder: Path, name: str) -> Path:
         found = _sha256(path, path.stat().st_mtime_ns)
         if found != row["sha256"]:
             raise TemplateError(
-                f"{path} has sha256 {found}, not {row['sha256']} of engine/mock/ingredients.csv: mock spectra would not "
-                "be those that models are trained on. Restore it, or set GASNET_TEMPLATES_UNCHECKED=1 to use your own"
+                f"{path} has sha256 {found}, not {row['sha256']} of engine/mock/ingredients.csv: mock spectra would "
+                "not be those that models are trained on. Restore it, or set GASNET_TEMPLATES_UNCHECKED=1 for your own"
             )
     return path
 
