@@ -91,15 +91,18 @@ def mock_sample(simulator: Simulator, n: int, seed: int) -> Sample:
 
 
 def paired(real: Sample, mock: Sample, k: int = PER_REAL) -> tuple[Sample, NDArray[np.int64]]:
-    """Each real spectrum with the k nearest unused mocks of its type (and class, where known) in log(1 + z) and SNR.
+    """Each real spectrum with the k nearest unused mocks of its type (and class, where known) in log(1 + z) and SNR,
+    preferably of the same spectrograph (BOSS begins below 3700 A).
 
     Returns the mocks, and for each mock the row of its real spectrum.
     """
     real_snr, mock_snr = np.log(np.maximum(real.snr, 0.3)), np.log(np.maximum(mock.snr, 0.3))
+    first, of_mocks = (GRID.wave[np.argmax(sample.ivar > 0, axis=1)] for sample in (real, mock))
     unused = np.ones(len(mock.z), dtype=bool)
     rows, owner = [], []
     for i in range(len(real.z)):
         distance = ((np.log1p(mock.z) - np.log1p(real.z[i])) / 0.08) ** 2 + ((mock_snr - real_snr[i]) / 0.15) ** 2
+        distance += 4.0 * ((first[i] < 3700) != (of_mocks < 3700))
         distance[~unused | (mock.spectype != real.spectype[i])] = np.inf
         if real.name[i] in mock.name:
             distance[mock.name != real.name[i]] += 9.0

@@ -15,7 +15,7 @@ from engine.mock.templates import Float32Array, FloatArray, load
 SDSS_GRID = LogGrid()  # SDSS's own pixels; mock spectra need no resampling before the network
 # What real spectra show that their ivar does not say (docs/log.md, 2026-11-25), as (SDSS-I/II, BOSS): the true scatter
 # in units of the pipeline's sigma, and the weights of the first and second neighbour that correlate coadded pixels.
-TRUE_SIGMA, NEIGHBOUR, SECOND = (0.97, 0.89), (0.085, 0.11), (0.0, -0.05)
+TRUE_SIGMA, NEIGHBOUR, SECOND = (1.01, 0.93), (0.085, 0.11), (0.0, -0.05)
 HEAVY_TAIL = 0.004  # of the pixels deviate with four times the noise
 COSMICS = 0.7  # hits that no mask knows, per spectrum
 SKY_COUNTS = 120.0  # photons of the sky in a pixel, typically: an object of that brightness has SNR 8
@@ -51,7 +51,9 @@ class Instrument:
         # Between sky lines the noise is the continuum's; the squared ratio is the lines' excess over it.
         self.smooth = median_filter(self.shapes, (1, 151))
         self.sky = np.maximum(np.median((self.shapes / self.smooth) ** 2, axis=0) - 1, 0).astype(np.float32)
-        self.sky[wave < 5500] = 0
+        self.sky *= np.interp(wave, [5499, 5500, 5600, 5601, 6500, 6501], [0, 0.15, 0.15, 0.25, 0.25, 1]).astype(
+            np.float32
+        )
         strong = np.sqrt(np.minimum(self.sky, 30.0))
         self.sky_edges = (np.roll(strong, 1) - np.roll(strong, -1)) / 4
         absorbed = np.zeros_like(wave)
@@ -61,6 +63,10 @@ class Instrument:
         self.x = np.linspace(-1, 1, SDSS_GRID.n, dtype=np.float32)
         self.extinction = _galactic_extinction(wave).astype(np.float32)
         self.joint = np.exp(-0.5 * ((wave - 5980) / 70) ** 2).astype(np.float32)  # of the arms
+        # The noise shapes are of BOSS, mostly; SDSS-I/II is worse at the red end and better around the joint.
+        knots = [3900, 5000, 5900, 6300, 7200, 8000, 8600, 9200]
+        arms = ([1.1, 1.0, 0.88, 0.85, 0.94, 0.97, 1.3, 1.5], [1.02, 1.03, 1.0, 1.0, 0.96, 0.93, 0.91, 0.91])
+        self.arms = np.stack([np.interp(wave, knots, values) for values in arms]).astype(np.float32)
         self.blue = np.interp(wave, [3600, 4400, 5200], [1.12, 1.06, 1.0]).astype(np.float32)
         # Single exposures are resampled most where the arms begin, least at the red end of SDSS-I/II.
         self.correlated = np.interp(
@@ -74,19 +80,21 @@ class Instrument:
         n = len(clean)
         flux = clean * self._throughput(n, rng)
         covered = self._coverage(n, boss, rng)
-        sigma, brightness = self._sigma(flux, snr, rng)
+        sigma, brightness = self._sigma(flux, snr, boss, rng)
         ratio = np.where(covered, flux / sigma, np.nan)[:, ::3]
         sigma *= (np.nanmedian(ratio, axis=1) / snr)[:, None].astype(np.float32)
         np.maximum(sigma, 1e-9, out=sigma)
         noise = self._noise(boss, brightness, rng)
         scale = np.exp(rng.uniform(-1, 4, (n, 1))).astype(np.float32)
         observed = (flux + noise * sigma) * scale
-        sigma *= scale * np.exp(self._ripple(n, rng))
+        sigma *= scale * np.exp(self._ripple(boss, brightness, rng))
         ivar = covered / sigma**2
         self._drop_pixels(ivar, brightness, rng)
         return Observed(np.where(covered, observed, 0).astype(np.float32), ivar.astype(np.float32))
 
-    def _sigma(self, flux: Float32Array, snr: FloatArray, rng: np.random.Generator) -> tuple[Float32Array, FloatArray]:
+    def _sigma(
+        self, flux: Float32Array, snr: FloatArray, boss: NDArray[np.bool_], rng: np.random.Generator
+    ) -> tuple[Float32Array, FloatArray]:
         """Noise (B, n) of the sky and of the object's own photons, in any unit, and the object's brightness (B,) in
         units of the sky's continuum: where SNR = f / sqrt(f + sky), f and sky in photons."""
         rows = rng.integers(0, len(self.shapes), len(flux))
@@ -94,7 +102,10 @@ class Instrument:
         brightness = (snr**2 + snr * np.sqrt(snr**2 + 4 * sky)) / (2 * sky)
         level = np.median(np.abs(flux[:, 800:5200:4]), axis=1, keepdims=True) + 1e-12
         photons = brightness[:, None].astype(np.float32) * np.clip(flux / level, 0.02, 10)
-        return np.sqrt(self.shapes[rows] ** 2 + photons * self.smooth[rows] ** 2), brightness
+        sigma = np.sqrt(self.shapes[rows] ** 2 + photons * self.smooth[rows] ** 2)
+        sigma *= 1 - (0.05 + 0.04 * np.log1p(brightness)).astype(np.float32)[:, None] * self.joint
+        sigma *= self.arms[boss.astype(int)]
+        return sigma, brightness
 
     def _throughput(self, n: int, rng: np.random.Generator) -> Float32Array:
         """(n, grid) calibration error, arm step, telluric residual and Galactic extinction."""
@@ -127,10 +138,10 @@ class Instrument:
         second = per_object(SECOND, 0.02)
         noise = white[:, 2:-2] + first * (white[:, 1:-3] + white[:, 3:-1]) + second * (white[:, :-4] + white[:, 4:])
         # Bright objects' errors are overestimated most.
-        true = per_object(TRUE_SIGMA, 0.06) - 0.02 * np.log1p(brightness).astype(np.float32)[:, None]
+        true = per_object(TRUE_SIGMA, 0.06) - 0.055 * np.log1p(brightness).astype(np.float32)[:, None]
         noise *= true / np.sqrt(1 + 2 * first**2 + 2 * second**2) * self.blue
-        noise *= 1 + 0.25 * np.abs(per_object((0.0, 0.0), 1.0)) * self.joint
-        residual = per_object((0.0, 0.0), 1.0) / (1 + brightness).astype(np.float32)[:, None]
+        noise *= 1 + 0.06 * np.abs(per_object((0.0, 0.0), 1.0)) ** 3 * self.joint
+        residual = per_object((0.0, 0.0), 1.5) / (1 + brightness).astype(np.float32)[:, None]
         noise += residual * self.sky_edges
         count = rng.poisson(COSMICS * n)
         row, pixel = rng.integers(0, n, count), rng.integers(0, SDSS_GRID.n - 1, count)
@@ -139,11 +150,12 @@ class Instrument:
         noise[row, pixel + 1] += height * rng.uniform(0, 0.8, count)
         return noise
 
-    def _ripple(self, n: int, rng: np.random.Generator) -> Float32Array:
-        """(n, grid) ln of the error of the pipeline's sigma from pixel to pixel, cut from one long random row."""
-        row = rng.normal(0, 0.018, SDSS_GRID.n + 4096).astype(np.float32)
-        start = rng.integers(0, 4096, n)
-        return row[start[:, None] + np.arange(SDSS_GRID.n)]
+    def _ripple(self, boss: NDArray[np.bool_], brightness: FloatArray, rng: np.random.Generator) -> Float32Array:
+        """(B, n) ln of the pipeline's sigma from pixel to pixel, cut from one long random row."""
+        row = rng.standard_normal(SDSS_GRID.n + 4096, dtype=np.float32)
+        start = rng.integers(0, 4096, len(boss))
+        size = np.where(boss, 0.029, 0.025) * np.exp(rng.normal(0, 0.3, len(boss))) / (1 + brightness) ** 0.3
+        return row[start[:, None] + np.arange(SDSS_GRID.n)] * size.astype(np.float32)[:, None]
 
     def _drop_pixels(self, ivar: Float32Array, brightness: FloatArray, rng: np.random.Generator) -> None:
         """Bad pixels, in place: strong sky lines as the pipeline masks them (BRIGHTSKY: where the sky outshines the
