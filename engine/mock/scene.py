@@ -188,9 +188,9 @@ class TableScene:
         if stack.size:
             pool = self.stacks["QSO"]
             mean = shifted(pool, rng.integers(0, len(pool), stack.size), z[stack], self.light.grid)
-            slope = (self.light.grid.wave / 6000) ** rng.normal(0, 0.4, (stack.size, 1))
-            flux[stack] = mean * slope.astype(np.float32)
-            self.light.quasars.absorb(flux, self.light.grid, np.where(np.isin(np.arange(len(z)), stack), z, -0.9), rng)
+            mean *= ((self.light.grid.wave / 6000) ** rng.normal(0, 0.4, (stack.size, 1))).astype(np.float32)
+            self.light.quasars.absorb(mean, self.light.grid, z[stack], rng)
+            flux[stack] = mean
         return flux
 
     def _add_lines(

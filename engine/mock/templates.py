@@ -149,6 +149,8 @@ def add_lines(
 ) -> None:
     """Add to each row one Gaussian line of rest wavelength `wave` (A), of integrated flux `amount`
     (flux unit x A, observed frame) and dispersion sigma_kms; in place. Pixels may be logarithmic or linear."""
+    if not len(z):
+        return
     observed = wave * (1 + z)
     if isinstance(grid, LinearGrid):
         width = np.full(len(z), (grid.wave_max - grid.wave_min) / (grid.n - 1))
