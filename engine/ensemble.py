@@ -57,7 +57,7 @@ class Ensemble:
 
     def gridded(self, spectra: Sequence[Spectrum]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(B, grid.n) flux and ivar of spectra on the network's grid."""
-        pairs = [regrid(_in_range(spectrum), self.grid) for spectrum in spectra]
+        pairs = [regrid(in_range(spectrum), self.grid) for spectrum in spectra]
         return np.stack([flux for flux, _ in pairs]), np.stack([ivar for _, ivar in pairs])
 
     def predict(
@@ -155,7 +155,7 @@ class Ensemble:
         return zwarn
 
 
-def _in_range(spectrum: Spectrum) -> Spectrum:
+def in_range(spectrum: Spectrum) -> Spectrum:
     """The spectrum in a flux unit that single precision can square: 1e-17 erg/s/cm2/A in cgs it cannot."""
     scale = float(np.abs(spectrum.flux[spectrum.good]).mean())
     if 1e-6 < scale < 1e6 or scale == 0:

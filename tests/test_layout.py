@@ -28,7 +28,7 @@ FLOORS = (
         "metrics",
         "catalogue",
     },
-    {"classify", "train", "evaluate", "report"},
+    {"classify", "labelled", "train", "evaluate", "report"},
     {"cli"},
 )
 
