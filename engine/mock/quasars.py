@@ -43,7 +43,13 @@ NARROW_RATIO = {
     "OII": 0.25, "NeIII": 0.1, "Hb": 0.1, "OIII_4960": 0.336, "OIII": 1.0, "NII": 0.35, "Ha": 0.35, "NeV": 0.05,
     "SII_6718": 0.12, "SII_6733": 0.1,
 }  # fmt: skip
-BAL_SHARE, DLA_SHARE = 0.12, 0.10
+BAL_SHARE, DLA_SHARE = 0.12, 0.15
+REDDENED = 0.15  # of the quasars have several times the usual dust
+# Absorption by gas in between: rest wavelengths (A, vacuum) and equivalent widths relative to the strongest line.
+METALS = {
+    1260.4: 0.5, 1334.5: 0.5, 1393.8: 0.4, 1402.8: 0.25, 1526.7: 0.4, 1548.2: 1.0, 1550.8: 0.6, 1670.8: 0.5,
+    2344.2: 0.4, 2382.8: 0.6, 2600.2: 0.55, 2796.35: 1.0, 2803.5: 0.75, 2853.0: 0.2,
+}  # fmt: skip
 # Detection of the strongest broad line at which half of the quasars are called BROADLINE by the SDSS pipeline, and
 # the width of the transition in ln: chosen so that the SNR of both mock classes follows that of the real ones.
 BROADLINE_SIGNIFICANCE, BROADLINE_WIDTH = 16.0, 0.35
@@ -56,6 +62,7 @@ class Quasars:
         rng = np.random.default_rng(23)
         table = load_table(folder, "qsogen/qsosed_emlines_20210625.dat")
         shapes = np.stack([np.interp(REST.wave, table[:, 0], table[:, k] / table[:, 2]) for k in (1, 3, 4)])
+        self.balmer = _balmer_continuum()
         kept = split_of(n_pool, split)
         rows = [self._one(shapes, rng, weak=bool(k % 3 == 0)) for k in range(n_pool)]
         self.flux = np.stack([flux for flux, _ in rows])[kept]
@@ -87,9 +94,10 @@ class Quasars:
             s = np.clip(sigma_kms * rng.uniform(0.8, 1.3), 500, 6000)
             extra += ew / (np.sqrt(2 * np.pi) * s / C_KMS * centre) * np.exp(-0.5 * (v / s) ** 2)
         ratio = np.maximum(ratio + extra, -0.3)
-        blue, red = rng.normal(-1.6, 0.35), rng.normal(-1.3, 0.35)
+        ratio = ratio + 0.15 * np.exp(rng.normal(0, 0.5)) * self.balmer
+        blue, red = rng.normal(-1.85, 0.35), rng.normal(-1.4, 0.35)
         continuum = np.where(wave < 3880, (wave / 3880) ** blue, (wave / 3880) ** red)
-        ebv = rng.exponential(0.03)
+        ebv = rng.exponential(0.15 if rng.random() < REDDENED else 0.02)
         continuum = continuum * 10.0 ** (-0.4 * ebv * 1.39 * (wave / 1e4) ** -1.2)  # SMC-like (Prevot et al. 1984)
         flux = continuum * (1 + ratio)
         flux /= np.median(flux[(wave > 2900) & (wave < 3300)])
@@ -135,9 +143,10 @@ class Quasars:
             add_lines(flux, grid, centre, z, sigma, np.where(z < 1.6, amount, 0.0))
 
     def absorb(self, flux: Float32Array, grid: LogGrid, z: FloatArray, rng: np.random.Generator) -> None:
-        """Broad absorption troughs, damped systems and the Lyman-alpha forest, in place."""
+        """Broad absorption troughs, intervening metals, damped systems and the Lyman-alpha forest, in place."""
         for k in np.flatnonzero((rng.random(len(z)) < BAL_SHARE) & (z > 0.7)):
             self._trough(flux[k], grid, z[k], rng)
+        self._metals(flux, grid, z, rng)
         blue_limit = grid.wave[0] * 1.01
         for k in np.flatnonzero((1 + z) * LYA > blue_limit):
             self._forest(flux[k], grid, z[k], rng)
@@ -153,6 +162,17 @@ class Quasars:
             v = np.log(grid.wave / (rest * (1 + z))) * C_KMS
             tau += -np.log(1 - depth * 0.99) * weight * np.exp(-(np.abs((v - centre) / width) ** 4)) * ripple
         flux *= np.exp(-np.maximum(tau, 0)).astype(np.float32)
+
+    def _metals(self, flux: Float32Array, grid: LogGrid, z: FloatArray, rng: np.random.Generator) -> None:
+        """An absorber in half of the quasars beyond z = 0.5, of rest equivalent width .2-3 A in its strongest lines."""
+        with_gas = np.flatnonzero((z > 0.5) & (rng.random(len(z)) < 0.5))
+        z_gas = z[with_gas] * rng.uniform(0.4, 1.0, with_gas.size)
+        width = np.exp(rng.normal(np.log(0.7), 0.6, with_gas.size))
+        sigma = np.hypot(rng.uniform(20, 90, with_gas.size), 65.0)
+        depth = np.zeros((with_gas.size, grid.n), dtype=np.float32)
+        for rest, relative in METALS.items():
+            add_lines(depth, grid, rest, z_gas, sigma, relative * width * (1 + z_gas))
+        flux[with_gas] *= np.exp(-depth)
 
     def _forest(self, flux: Float32Array, grid: LogGrid, z: float, rng: np.random.Generator) -> None:
         end = min(int((np.log10(LYA * (1 + z)) - grid.loglam_min) / grid.step), grid.n)
@@ -177,3 +197,14 @@ class Quasars:
             rest_offset = (wave - absorber) / (absorber / LYA) if absorber else np.full(end, np.inf)
             transmission *= np.exp(-(column / 1e20) * (2.6 / np.maximum(np.abs(rest_offset), 0.5)) ** 2)
         flux[:end] *= transmission.astype(np.float32)
+
+
+def _balmer_continuum() -> FloatArray:
+    """(REST.n,) Balmer continuum relative to its peak over a power law: Grandi (1982), 15,000 K, optical depth 1 at
+    the edge, smoothed by 4000 km/s, with the blended high-order lines redward of the edge as a tail."""
+    wave = REST.wave
+    planck = wave**-5.0 / np.expm1(1.4388e8 / (wave * 15000.0))
+    shape = np.where(wave < 3646, planck * -np.expm1(-((wave / 3646) ** 3)), 0)
+    shape /= shape.max()
+    shape = shape + np.where(wave >= 3646, np.exp(-(wave - 3646) / 90), 0)
+    return np.asarray(gaussian_filter1d(shape, 4000 / PIXEL_KMS) * (wave / 3646) ** 1.5)

@@ -16,6 +16,7 @@ LSF_KMS = 65.0  # SDSS line spread function, sigma, at the middle of the spectru
 # the seven, so that they are at least called stars. M dwarfs, white dwarfs and carbon stars stay unknown.
 NEIGHBOURS = ("A0p", "B6", "B9", "F2", "G0", "G5", "K7")
 NEIGHBOUR_SHARE = 0.15
+COLOUR_SCATTER = 0.2  # of ln (blue / red flux) among stars of one type
 
 
 class Stars:
@@ -29,6 +30,9 @@ class Stars:
         self.pure = [np.flatnonzero(best == name) for name in SDSS_TYPES]
         near = np.isin(best, NEIGHBOURS)
         self.near = [np.flatnonzero(near & (seven == name)) for name in SDSS_TYPES]
+        # The cubic makes labels blind to colour, but stars whose colour does not fit their lines are rare.
+        offset = _colour(self.flux) - _colour_of_type(folder, seven)
+        self.weight = 0.05 + np.exp(-0.5 * (offset / COLOUR_SCATTER) ** 2)
 
     def draw(self, type_index: NDArray[np.int64], rng: np.random.Generator) -> tuple[Float32Array, FloatArray]:
         """Rest-frame spectra (B, REST.n) of the given types and radial velocities as z (B,).
@@ -41,9 +45,11 @@ class Stars:
             pools = np.where(rng.random(here.size) < NEIGHBOUR_SHARE, 1, 0)
             for number, pool in enumerate((self.pure[t], self.near[t] if self.near[t].size else self.pure[t])):
                 chosen = here[pools == number]
-                first[chosen], second[chosen] = rng.choice(pool, chosen.size), rng.choice(pool, chosen.size)
-        weight = rng.random((len(type_index), 1), dtype=np.float32) ** 2
-        flux = self.flux[first] * (1 - weight) + self.flux[second] * weight
+                weight = self.weight[pool] / self.weight[pool].sum()
+                first[chosen] = rng.choice(pool, chosen.size, p=weight)
+                second[chosen] = rng.choice(pool, chosen.size, p=weight)
+        share = rng.random((len(type_index), 1), dtype=np.float32) ** 2
+        flux = self.flux[first] * (1 - share) + self.flux[second] * share
         return flux.astype(np.float32), rng.normal(0, 120, len(type_index)) / C_KMS
 
 
@@ -92,3 +98,18 @@ def _observed(folder: Path) -> Float32Array:
 def _scaled(flux: Float32Array) -> Float32Array:
     window = (REST.wave > 5000) & (REST.wave < 8000)
     return flux / np.median(flux[:, window], axis=1, keepdims=True)
+
+
+def _colour(flux: Float32Array) -> FloatArray:
+    """(n,) ln of the flux at 4400-4600 over that at 7200-7500 A."""
+    blue, red = ((REST.wave > low) & (REST.wave < high) for low, high in ((4400, 4600), (7200, 7500)))
+    ratio = np.median(flux[:, blue], axis=1) / np.maximum(np.median(flux[:, red], axis=1), 1e-3)
+    return np.log(np.maximum(ratio, 1e-3)).astype(np.float64)
+
+
+def _colour_of_type(folder: Path, name: NDArray[np.str_]) -> FloatArray:
+    """(n,) the colour of SDSS's own template of each named type."""
+    templates = load(folder, "idlspec2d/spEigenStar-53724.npz")
+    colour = _colour(to_rest_grid(templates["wave"].astype(float), templates["flux"]))
+    of_type = dict(zip(templates["names"].astype(str), colour, strict=True))
+    return np.array([of_type[k] for k in name])
