@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,12 +52,17 @@ def palette(dark: bool) -> Palette:
 
 def class_colours(survey: Survey) -> dict[str, str]:
     """Colour of each class, the same wherever it is drawn."""
+    return hues([(c.name, c.spectype) for c in survey.classes])
+
+
+def hues(classes: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Colour of each class from its name and spectral type, in the survey's order."""
     seen: dict[str, int] = {}
     colours = {}
-    for c in survey.classes:
-        hues = _HUES[c.spectype]
-        colours[c.name] = hues[seen.get(c.spectype, 0) % len(hues)]
-        seen[c.spectype] = seen.get(c.spectype, 0) + 1
+    for name, spectype in classes:
+        family = _HUES[spectype]
+        colours[name] = family[seen.get(spectype, 0) % len(family)]
+        seen[spectype] = seen.get(spectype, 0) + 1
     return colours
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from scipy.stats import kstest
 
 from engine import metrics
-from engine.evaluate.figures import FEWEST, binomial_error
+from engine.evaluate.figures import FEWEST
 from engine.evaluate.objects import BoolArray, FloatArray, Objects
+from engine.evaluate.tables import binomial_error
 from engine.survey import Survey
 
 LEVELS = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.68, 0.8, 0.9, 0.95, 0.99])

@@ -17,7 +17,8 @@ from engine.lines import load_lines
 # Keys of assets/lines.csv: one strong line of each blend, as more would name chance ratios.
 STRONG = ("Lya", "C_IV_1549", "C_III_1909", "Mg_II_2799", "O_II_3727", "Hb", "O_III_5008", "Ha")
 TOLERANCE = 0.006  # in ln of the ratio: broad lines are off their rest wavelengths by 1000s of km/s
-CHANCE = "no pair of strong lines"
+NEAR = 0.015  # in ln of the ratio: a redshift this near is inexact, not another solution
+INEXACT, CHANCE = "no line: within 1.5 % of the truth", "no pair of strong lines"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Misses of one pair: its expected ratio (NaN for CHANCE), the median ratio found, n, and the objects."""
+    """Misses of one pair: its expected ratio (NaN for INEXACT and CHANCE), the median ratio found, n, and the objects."""
 
     words: str
     expected: float
@@ -71,17 +72,16 @@ def mistaken(z: float, z_pred: float, wave_range: tuple[float, float]) -> Pair |
 
 
 def confusions(misses: Sequence[tuple[str, float, float]], wave_range: tuple[float, float]) -> tuple[Confusion, ...]:
-    """Misses (name, z, z_pred) sorted into pairs, the most frequent first; what fits none comes last."""
+    """Misses (name, z, z_pred) sorted into pairs, the most frequent first; what fits no pair comes last."""
     found: dict[str, list[tuple[str, float]]] = {}
-    expected = {CHANCE: math.nan}
+    expected: dict[str, float] = {}
     for name, z, z_pred in misses:
-        pair = mistaken(z, z_pred, wave_range)
-        words = pair.words if pair else CHANCE
-        if pair:
-            expected[words] = pair.ratio
-        found.setdefault(words, []).append((name, (1 + z_pred) / (1 + z)))
+        pair, ratio = mistaken(z, z_pred, wave_range), (1 + z_pred) / (1 + z)
+        words = pair.words if pair else INEXACT if abs(ratio - 1) < NEAR else CHANCE
+        expected[words] = pair.ratio if pair else math.nan
+        found.setdefault(words, []).append((name, ratio))
     made = [
         Confusion(words, expected[words], float(np.median([r for _, r in rows])), tuple(name for name, _ in rows))
         for words, rows in found.items()
     ]
-    return tuple(sorted(made, key=lambda c: (c.words == CHANCE, -c.n, c.words)))
+    return tuple(sorted(made, key=lambda c: (math.isnan(c.expected), -c.n, c.words)))

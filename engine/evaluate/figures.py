@@ -14,6 +14,7 @@ import numpy as np
 
 from engine import metrics
 from engine.evaluate.objects import BoolArray, FloatArray, Objects
+from engine.evaluate.tables import binomial_error
 from engine.survey import SPECTYPES, Survey
 
 SNR_GROUPS = ((0.0, 2.0), (2.0, 10.0), (10.0, math.inf))  # paper Fig. 14
@@ -159,12 +160,6 @@ def _accuracy(o: Objects, along: FloatArray, edges: FloatArray) -> list[dict[str
                  "type_accuracy": right}
             )  # fmt: skip
     return made
-
-
-def binomial_error(share: float, n: int) -> float:
-    """Standard error of a fraction of n; that of a fraction half an object from 0 or 1 where it is 0 or 1."""
-    inside = min(max(share, 0.5 / n), 1 - 0.5 / n)
-    return math.sqrt(inside * (1 - inside) / n)
 
 
 def velocity_dispersion(objects: Objects, survey: Survey) -> list[dict[str, Any]]:

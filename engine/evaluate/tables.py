@@ -22,19 +22,20 @@ STATISTICS: tuple[tuple[str, str, str], ...] = (
     ("type_accuracy", "right type", "star, galaxy or quasar"),
     ("good", "GF", "bias below .0015 (galaxies) or .015 (quasars), paper eq. 10"),
     ("mae", "MAE", "mean |z' - z|, paper eq. 12"),
-    ("dz", "dz", "mean |z' - z| / (1 + z), paper eq. 11"),
+    ("dz", "Δz", "mean |z' - z| / (1 + z), paper eq. 11"),
     ("nmad", "NMAD", "1.4826 times the median absolute deviation of (z' - z) / (1 + z)"),
     ("catastrophic", "catastrophic", "|z' - z| / (1 + z) above .01 (galaxies) or .05 (quasars)"),
-    ("within_t", "t <= 3", "|z' - z| at most 3 sigma_z, paper Fig. 16"),
+    ("within_t", "t ≤ 3", "|z' - z| at most 3 sigma_z, paper Fig. 16"),
     ("robust", "robust", "sigma_z at most the class's validation MAE, paper section 4.2.3"),
     ("good_robust", "GF of robust", "good fraction among the robust"),
 )
+MEASURES = ("mae", "dz", "nmad")  # the others are fractions
 TITLES = {key: title for key, title, _ in STATISTICS}
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number and its bootstrap standard error; NaN where there is nothing to measure."""
+    """A number and its bootstrap standard error (a fraction that is 0 or 1: its binomial one); NaN for no objects."""
 
     value: float
     error: float
@@ -57,6 +58,12 @@ def quality(objects: Objects, survey: Survey, seed: int = 0) -> tuple[Row, ...]:
     groups += [("all", np.ones(len(objects), dtype=bool))]
     rng = np.random.default_rng(seed)
     return tuple(_row(name, objects.take(here), rng) for name, here in groups if here.any())
+
+
+def binomial_error(share: float, n: int) -> float:
+    """Standard error of a fraction of n; of one half an object from 0 or 1, where it is 0 or 1."""
+    inside = min(max(share, 0.5 / n), 1 - 0.5 / n)
+    return math.sqrt(inside * (1 - inside) / n)
 
 
 def mean_over_classes(rows: tuple[Row, ...], survey: Survey, key: str) -> Number:
@@ -82,7 +89,10 @@ def _row(name: str, objects: Objects, rng: np.random.Generator) -> Row:
         total = weight.sum(axis=1)
         sums = (np.where(counts, value, 0.0)[drawn] * weight).sum(axis=1)
         again = np.divide(sums, total, out=np.full(BOOTSTRAPS, np.nan), where=total > 0)
-        numbers[key] = Number(float(value[there].mean()), _spread(again))
+        mean, spread = float(value[there].mean()), _spread(again)
+        # All or none resample to themselves, which is no certainty.
+        sure = key not in MEASURES and spread == 0
+        numbers[key] = Number(mean, binomial_error(mean, there.size) if sure else spread)
     numbers["nmad"] = _nmad(objects, rng)
     return Row(name, n, int(objects.known.sum()), {key: numbers[key] for key in TITLES})
 
