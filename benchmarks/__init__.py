@@ -1,1 +1,1 @@
-"""Measurements behind the README's numbers; `python -m benchmarks` runs them all."""
+"""Measurements behind the README's numbers; docs/benchmarks.md says what each table means."""
