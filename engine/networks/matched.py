@@ -32,7 +32,7 @@ class MatchedConfig:
     """Sizes and training choices. Lengths in pixels of the input grid (1e-4 dex) unless said otherwise."""
 
     features: int = 32  # C: channels that enter the correlation
-    filters: int = 24  # K: learned rest-frame filters
+    filters: int = 16  # K: learned rest-frame filters; 24 and 32 were no better (docs/log.md)
     hidden: int = 32  # channels of the head over lags
     stem_kernel: int = 15
     stride: int = 4
@@ -236,11 +236,12 @@ class Matched(Network):
 
     def forward(self, flux: Tensor, ivar: Tensor) -> NetworkOutput:
         """(B, 4096) flux and ivar on the log grid -> NetworkOutput. Flux may have any unit."""
-        class_logits, log_pz = self.answer(flux, ivar)
-        return NetworkOutput(class_logits, log_pz, self.point_z(log_pz))
+        class_logits, log_pz, hidden = self.answer(flux, ivar)
+        return NetworkOutput(class_logits, log_pz, self.point_z(log_pz), hidden)
 
-    def answer(self, flux: Tensor, ivar: Tensor) -> tuple[Tensor, Tensor]:
-        """class_logits (B, C) and log_pz (B, E, Z), without the point estimate that training does not need."""
+    def answer(self, flux: Tensor, ivar: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """class_logits (B, C), log_pz (B, E, Z) and the class head's input, without the point estimate that training
+        does not need."""
         x = self.stem(channels(flux, ivar, self.settings.continuum_px))
         mask = functional.max_pool1d((ivar > 0).to(x.dtype)[:, None], self.settings.stride)
         x = self.block(x) * mask
@@ -257,7 +258,7 @@ class Matched(Network):
         at_redshift = torch.bmm(log_pz.exp(), lags.transpose(1, 2)).flatten(1)  # (B, E * hidden)
         evidence = torch.cat([z_logits.logsumexp(-1), z_logits.amax(-1)], 1) / 4
         hidden = functional.relu(self.class_hidden(self.dropout(torch.cat([spectrum, at_redshift, evidence], 1))))
-        return self.class_head(hidden), log_pz
+        return self.class_head(hidden), log_pz, hidden
 
     def point_z(self, log_pz: Tensor) -> Tensor:
         """(B, E, Z) -> (B, E): the redshift whose neighbourhood, as wide as the good-fraction window, holds most
@@ -276,7 +277,7 @@ class Matched(Network):
     def loss(self, flux: Tensor, ivar: Tensor, label: Tensor, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy of the class plus that of the redshift bin (soft target), the latter for the true class and,
         with less weight, its siblings, so that a quasar called by the other quasar class still has its redshift."""
-        class_logits, log_pz = self.answer(flux, ivar)
+        class_logits, log_pz, _ = self.answer(flux, ivar)
         class_loss = functional.cross_entropy(class_logits, label, label_smoothing=0.02)
         position = torch.log10(1 + z.clamp_min(0)) / self.zgrid.step
         bins = torch.arange(self.zgrid.n, device=z.device, dtype=flux.dtype)
