@@ -15,8 +15,8 @@ from engine.mock.templates import Float32Array, FloatArray, load
 SDSS_GRID = LogGrid()  # SDSS's own pixels; mock spectra need no resampling before the network
 # What real spectra show that their ivar does not say (docs/log.md, 2026-11-25), as (SDSS-I/II, BOSS): the true scatter
 # in units of the pipeline's sigma, and the weights of the first and second neighbour that correlate coadded pixels.
-TRUE_SIGMA, NEIGHBOUR, SECOND = (1.01, 0.93), (0.085, 0.11), (0.0, -0.05)
-HEAVY_TAIL = 0.004  # of the pixels deviate with four times the noise
+TRUE_SIGMA, NEIGHBOUR, SECOND = (1.01, 0.93), (0.075, 0.10), (0.0, -0.05)
+HEAVY_TAIL = 0.006  # of the pixels deviate with four times the noise
 COSMICS = 0.7  # hits that no mask knows, per spectrum
 SKY_COUNTS = 120.0  # photons of the sky in a pixel, typically: an object of that brightness has SNR 8
 MASKED_SKY = 1.3  # excess of a sky line over its surroundings beyond which half of faint objects' pixels are masked

@@ -164,10 +164,10 @@ class Quasars:
         flux *= np.exp(-np.maximum(tau, 0)).astype(np.float32)
 
     def _metals(self, flux: Float32Array, grid: LogGrid, z: FloatArray, rng: np.random.Generator) -> None:
-        """An absorber in half of the quasars beyond z = 0.5, of rest equivalent width .2-3 A in its strongest lines."""
-        with_gas = np.flatnonzero((z > 0.5) & (rng.random(len(z)) < 0.5))
+        """An absorber in every third quasar beyond z = 0.5, of rest equivalent width .2-3 A in its strongest lines."""
+        with_gas = np.flatnonzero((z > 0.5) & (rng.random(len(z)) < 0.35))
         z_gas = z[with_gas] * rng.uniform(0.4, 1.0, with_gas.size)
-        width = np.exp(rng.normal(np.log(0.7), 0.6, with_gas.size))
+        width = np.exp(rng.normal(np.log(0.5), 0.6, with_gas.size))
         sigma = np.hypot(rng.uniform(20, 90, with_gas.size), 65.0)
         depth = np.zeros((with_gas.size, grid.n), dtype=np.float32)
         for rest, relative in METALS.items():
