@@ -5,28 +5,39 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from astropy.io import fits
+from astropy.table import Table
 
+FOLDERS = (
+    "idlspec2d", "PyHammer", "redrock-templates", "bagpipes", "qsogen", "noise", "sdss_distributions", "mangadap",
+    "Koester_DA", "redmonster", "desi", "qmost_templates/data", "py4most/etc/data/spectral_res",
+)  # fmt: skip
+BOSS_NAMES = ("F5Ib... (17463)", "A2Ia (14489)", "CalciumWD", "Carbon", "WDcooler", "G0 (63791)", "B5Ib (191243)")
 NAMES = ("A0", "A0p", "B6", "B9", "F2", "F5", "F9", "G0", "G2", "G5", "K1", "K3", "K5", "K7")
 
 
 def make_templates(folder: Path) -> Path:
     """Write the folder; every star type gets its own slope and lines, galaxies a break, quasars broad lines."""
     rng = np.random.default_rng(1)
-    for name in ("idlspec2d", "PyHammer", "redrock-templates", "bagpipes", "qsogen", "noise", "sdss_distributions"):
+    for name in FOLDERS:
         (folder / name).mkdir(parents=True, exist_ok=True)
     wave = 10 ** np.arange(3.55, 4.03, 1e-4)
     stars = np.stack([_star(wave, k) for k in range(len(NAMES))])
     np.savez(folder / "idlspec2d/spEigenStar-53724.npz", wave=wave, flux=stars, names=np.array(NAMES))
     many = np.concatenate([stars * (1 + rng.normal(0, 0.003, stars.shape)) for _ in range(12)])
     many = many[np.argsort(np.arange(len(many)) % len(NAMES), kind="stable")]
-    for name in ("idlspec2d/spEigenStar-55734.npz", "PyHammer/templates.npz"):
-        np.savez(folder / name, wave=wave, flux=many, names=np.array(["x"] * len(many)))
-    for k, letter in enumerate("BAFGK"):
+    boss = np.array([BOSS_NAMES[k % len(BOSS_NAMES)] for k in range(len(many))])
+    np.savez(folder / "idlspec2d/spEigenStar-55734.npz", wave=wave, flux=many, names=boss)
+    hammer = np.array([f"{'AFGK'[k % 4]}{k % 9}_{(-1.5, 0.0)[k % 2]:+.1f}_Dwarf" for k in range(len(many))])
+    np.savez(folder / "PyHammer/templates.npz", wave=wave, flux=many, names=hammer)
+    for k, letter in enumerate(("B", "A", "F", "G", "K", "M", "WD")):
         basis = np.stack([stars[(3 * k + j) % len(NAMES)] for j in range(3)])
         np.savez(folder / f"redrock-templates/star_{letter}.npz", wave=wave, basis=basis, coeff=np.eye(3))
     _galaxies(folder)
     _quasars(folder)
     _noise(folder, rng)
+    _parametric_stars(folder, wave, stars, rng)
+    _instruments(folder)
     return folder
 
 
@@ -76,3 +87,55 @@ def _noise(folder: Path, rng: np.random.Generator) -> None:
         rows[f"{name}_plate"] = rng.integers(300, 7000, (300, 1))
         rows[f"{name}_vdisp"] = rng.uniform(80, 250, 300)
     np.savez(folder / "sdss_distributions/gasnet2_z_snr_vdisp.npz", **rows)
+
+
+def _parametric_stars(folder: Path, wave: np.ndarray, stars: np.ndarray, rng: np.random.Generator) -> None:
+    """MILES, STELIB and white dwarfs, with dwarfs, giants and supergiants, rich and poor in metals."""
+    miles_wave = np.arange(3536.0, 7410.0)
+    rows = np.stack([np.interp(miles_wave, wave, stars[k % len(NAMES)]) for k in range(120)])
+    names = np.array([f"{k:04d}V" for k in range(120)])
+    np.savez(folder / "mangadap/miles_stars.npz", wave=miles_wave, flux=rows, names=names)
+    teff = 4000 + 250.0 * (np.arange(120) % len(NAMES))
+    logg, feh = np.tile([4.5, 1.0, 2.0], 40), np.repeat([-2.0, -1.2, -0.5, 0.1], 30)
+    ids = np.array([name[:4] for name in names])
+    np.savez(folder / "mangadap/miles_params.npz", miles_id=ids, name=ids, teff=teff, logg=logg, feh=feh)
+    stelib_wave = np.arange(3200.0, 9300.0)
+    cepheid = np.interp(stelib_wave, wave, stars[5])[None]
+    np.savez(folder / "mangadap/stelib_stars.npz", wave=stelib_wave, flux=cepheid, names=np.array(["HD052973"]))
+    teff_logg = np.stack([np.linspace(6000, 60000, 30), np.full(30, 8.0)], axis=1)
+    dwarf_wave = np.arange(3000.0, 9900.0)
+    dwarfs = np.stack([(dwarf_wave / 5500) ** -(2 + 0.05 * k) for k in range(30)])
+    np.savez(folder / "Koester_DA/da_grid.npz", wave=dwarf_wave, flux=dwarfs, teff_logg=teff_logg)
+    hot = np.tile(dwarfs[:19, None], (1, 6, 1))
+    np.savez(folder / "redmonster/wd_da_tlte.npz", wave=dwarf_wave, flux=hot)
+
+
+def _instruments(folder: Path) -> None:
+    """Sky lines of DESI; throughput, sky, transmission and resolution of 4MOST; stacks of LRG and quasars."""
+    sky_wave = np.arange(3500.0, 10000.0, 0.1)
+    sky = sum(300 * np.exp(-0.5 * ((sky_wave - line) / 0.2) ** 2) for line in (5578.9, 6302.0, 7753.0, 8889.0, 9400.0))
+    np.savez(folder / "desi/spec_sky.npz", wave=sky_wave, sky=sky)
+    data = folder / "py4most/etc/data"
+    arms = {"BLUE": (3671.0, 5549.0), "GREEN": (5220.0, 7228.0), "RED": (6884.0, 9524.0)}
+    for name, value in (("efficiency_4most", 0.12), ("sky_model_dark", 0.01), ("sky_model_grey", 0.03)):
+        hdus = [fits.PrimaryHDU()]
+        for low, high in arms.values():
+            wave = np.linspace(low, high, 6144)
+            level = value * (1 + 5 * ("sky" in name) * np.exp(-0.5 * ((wave - 5578.9) / 0.6) ** 2))
+            hdus.append(fits.table_to_hdu(Table({"WAVE": wave, "MID": level})))
+        fits.HDUList(hdus).writeto(data / f"{name}.fits", overwrite=True)
+    wave = np.linspace(3700.0, 9500.0, 23201)
+    band = 1 - 0.5 * ((wave > 7594) & (wave < 7700))
+    _table(data / "sky_transmission.fits", WAVE=wave, TRANS=band)
+    for arm, (low, high) in {"BLUE": (3700, 5445), "GREEN": (5360, 7130), "RED": (6970, 9500)}.items():
+        wave = np.linspace(low, high, 200)
+        _table(data / f"spectral_res/LR_resolution_{arm}.fits", WAVE=wave, R=wave)
+    for name, blue in (("DR16LRG", 2500.0), ("ROSAT_AGNT1-DR16QSO", 950.0)):
+        wave = np.arange(blue, 7600.0, 1.0)
+        rows = np.tile(np.where(wave > 4000, 1.0, 0.5)[:, None], (1, 10))
+        file = folder / f"qmost_templates/data/{name}-stitched-stack.fits"
+        _table(file, wavelength=wave, jackknifeSpectra=rows, NspectraPerPixel=np.full(wave.size, 1e4))
+
+
+def _table(path: Path, **columns: np.ndarray) -> None:
+    Table(columns).write(path, overwrite=True)

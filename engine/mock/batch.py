@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -37,6 +38,18 @@ class MockBatch:
     def wave(self) -> FloatArray:
         """(n,) native pixel centres, vacuum, observed frame, Angstrom."""
         return self.grid.wave
+
+    def first(self, n: int) -> MockBatch:
+        """The first n spectra."""
+        return MockBatch(self.flux[:n], self.ivar[:n], self.label[:n], self.z[:n], self.snr[:n], self.grid)
+
+    @classmethod
+    def joined(cls, batches: Sequence[MockBatch]) -> MockBatch:
+        """Batches of the same pixels as one, in order."""
+        parts = {
+            key: np.concatenate([getattr(b, key) for b in batches]) for key in ("flux", "ivar", "label", "z", "snr")
+        }
+        return cls(**parts, grid=batches[0].grid)
 
 
 class Scene(Protocol):
