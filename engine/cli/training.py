@@ -1,4 +1,4 @@
-"""Commands that make models and mock spectra: train, simulate."""
+"""The command that makes models: train."""
 
 from __future__ import annotations
 
@@ -48,21 +48,3 @@ def train(
 
         folder = run(config, out, show)
     say(f"model in {folder}; try it: gasnet validate DIR --model {folder}")
-
-
-@app.command()
-def simulate(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the FITS files.")],
-    n: Annotated[int, typer.Option("--n", min=1, max=9999, help="Number of spectra.")] = 100,
-    survey: SurveyOption = "sdss",
-    seed: Annotated[int, typer.Option(min=0, help="The same seed writes the same spectra.")] = 0,
-    split: Annotated[str, typer.Option(help="Templates to use: train, validation or test.")] = "test",
-    templates: TemplatesOption = None,
-) -> None:
-    """Write mock spectra as SDSS files, with the true class and redshift in their headers."""
-    from engine.mock import Simulator
-    from engine.mock.files import simulate as write
-    from engine.survey import load_survey
-
-    paths = write(Simulator(load_survey(survey), templates, split), n, seed, out)
-    say(f"{len(paths)} mock spectra in {out}")

@@ -20,6 +20,7 @@ from engine.mock.spectrographs import Desi
 from engine.survey import Survey, SurveyClass
 
 PLATE, MJD = 90000, 90000  # no real plate or night has these numbers
+MAX_NUMBER = {"sdss": 9999, "coarse": 9999, "desi": 999_999, "4most": 99_999}  # what names and TARGETIDs have room for
 COADD_ROUNDS = 160  # of one spectrum of each class, in one DESI file
 DESI_ARMS = {"B": (3600.0, 5800.0), "R": (5760.0, 7620.0), "Z": (7520.0, 9824.0)}
 BAD_PIXEL = 1 << 1  # ALLBADPIX of desispec.maskbits.specmask
@@ -39,6 +40,12 @@ def simulate(simulator: Simulator, n: int, seed: int, out: str | Path) -> list[P
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     return WRITERS[simulator.survey.name](simulator, n, seed, folder)
+
+
+def check_number(survey: str, n: int) -> None:
+    """Raise ValueError when a survey's file names cannot number n spectra."""
+    if n > MAX_NUMBER[survey]:
+        raise ValueError(f"--n {n:,}: file names of {survey} number at most {MAX_NUMBER[survey]:,} spectra a seed")
 
 
 def rounds(simulator: Simulator, n: int, seed: int) -> Iterator[tuple[int, MockBatch]]:
