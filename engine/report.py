@@ -1,4 +1,4 @@
-"""The faces of a validation Report: tables on a terminal, Markdown for the README, JSON for programs."""
+"""The faces of a validation Report and of an Evaluation: tables on a terminal, Markdown for the README, JSON."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from engine.evaluate import Bin, Case, Confusion, Quality, Report
+from engine.evaluate import Bin, Case, Confusion, Evaluation, Number, Quality, Report, mean_over_classes
+from engine.evaluate.tables import MEASURES, TITLES
 
 _HEAD = (
     "class", "n", "accuracy", "top 2", "right type", "good z", "NMAD", "catastrophic", "robust", "good z of robust",
 )  # fmt: skip
 _BIN_HEAD = ("type", "z from", "to", "n", "good z", "right type", "")
 _CONFUSION_HEAD = ("line confusion", "(1+z')/(1+z)", "found", "n", "objects")
+_PRINTED = ("accuracy", "top2", "type_accuracy", "good", "nmad", "catastrophic", "robust", "good_robust", "flagged")
+_ON_CARD = {"accuracy": "accuracy", "good": "good_fraction"}
 MANY, LEAST = 10, 0.90  # a redshift bin of that many objects is marked below that good fraction
 _MISS_HEAD = ("object", "label", "z", "answer", "z'", "(1+z')/(1+z)", "flags")
 
@@ -42,6 +45,33 @@ def print_markdown(report: Report, misses: bool = False) -> None:
         lines = [f"**{title}**", "", _markdown_row(head), _markdown_row(["---"] * len(head))]
         print("\n".join([*lines, *map(_markdown_row, rows), ""]))
     print(_left_out(report, misses))
+
+
+def print_evaluation(evaluation: Evaluation) -> None:
+    """Print the quality of an evaluation to stdout: a line per class and type, the card's numbers in brackets."""
+    told = (evaluation.card.get("validation") or {}).get("classes", {})
+    keys = [key for key in _PRINTED if any(math.isfinite(row.numbers[key].value) for row in evaluation.rows)]
+    table = Table(*("class", "n"), *(TITLES[key] for key in keys), title_justify="left")
+    table.title = f"{evaluation.card['model']} on {evaluation.data}; the card's numbers in brackets"
+    for row in evaluation.rows:
+        own = told.get(row.name, {})
+        cells = [_number(row.numbers[key], key, own.get(_ON_CARD.get(key, ""))) for key in keys]
+        table.add_row(row.name, str(row.n), *cells)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    mean = mean_over_classes(evaluation.rows, evaluation.survey, "accuracy")
+    if math.isfinite(mean.value):
+        own = (evaluation.card.get("validation") or {}).get("accuracy")
+        print(f"Mean of the classes: accuracy {_number(mean, 'accuracy', own)}")
+    if evaluation.left_out:
+        print(f"Left out: {len(evaluation.left_out)}")
+
+
+def _number(number: Number, key: str, card: float | None = None) -> str:
+    if math.isnan(number.value):
+        return "-"
+    form = ".1e" if key in MEASURES else ".3f"
+    error = f" ± {number.error:{'.0e' if key in MEASURES else form}}" if math.isfinite(number.error) else ""
+    return f"{number.value:{form}}{error}" + ("" if card is None else f" ({card:.3g})")
 
 
 def write_json(report: Report, path: str | Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,8 +14,12 @@ from engine.cli.terminal import (
     TemplatesOption,
     app,
     chosen_ensemble,
-    print_table,
+    progress,
+    say,
 )
+
+if TYPE_CHECKING:
+    from engine.evaluate import Evaluation
 
 
 @app.command()
@@ -39,24 +43,52 @@ def validate(
 
 @app.command()
 def evaluate(
-    survey: SurveyOption = "sdss",
-    model: ModelOption = "",
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model name or folder; a survey means its own model.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="`mock`, or a folder of spectra whose truth is known.")],
+    report: Annotated[Path | None, typer.Option("--report", help="Folder for index.html and evaluation.json.")] = None,
+    group: Annotated[str, typer.Option("--group", help="Survey in the manifest [default: SDSS and BOSS].")] = "",
+    n: Annotated[int, typer.Option("--n", min=26, help="mock: number of spectra.")] = 2600,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of mock spectra and of the bootstrap.")] = 0,
+    split: Annotated[str, typer.Option("--split", help="mock: templates to use: train, validation or test.")] = "test",
+    survey: Annotated[str, typer.Option("--survey", help="mock: survey to simulate [default: the model's].")] = "",
     device: DeviceOption = "auto",
-    n: Annotated[int | None, typer.Option("--n", min=26, help="Mock spectra; default: as many as the card's.")] = None,
     templates: TemplatesOption = None,
 ) -> None:
-    """Measure a model on mock spectra of validation templates, as its card was; the card's numbers stand beside."""
-    from engine.mock import Simulator
-    from engine.train import validation_metrics
+    """Measure a model as the paper does, beside its card: tables, and with --report one page with every figure.
 
-    ensemble = chosen_ensemble(survey, model, device)
-    card = ensemble.card.get("validation", {})
-    simulator = Simulator(ensemble.survey, templates, "validation", flat_share=0.0)
-    _, found = validation_metrics(ensemble, simulator, n or card.get("n", 2600), card.get("seed", 0))
-    keys = ("n", "accuracy", "type_accuracy", "good_fraction", "mae")
-    rows = []
-    for name, facts in found["classes"].items():
-        told = card.get("classes", {}).get(name, {})
-        rows.append((name, *(f"{facts[key]:g} ({told.get(key, '-')})" if key in facts else "" for key in keys)))
-    rows.append(("mean", str(found["n"]), f"{found['accuracy']:g} ({card.get('accuracy', '-')})", "", "", ""))
-    print_table(("class", *keys), rows, f"{ensemble.name} on mock spectra; the card's numbers in brackets")
+    DATA is `mock` (simulated with --templates, --n, --seed, --split), a folder that `gasnet validate` takes, or one
+    that `gasnet simulate` wrote.
+    """
+    from engine.ensemble import load_ensemble
+    from engine.evaluate import labelled, measure, mocks, of_group
+    from engine.report import print_evaluation
+
+    ensemble = load_ensemble(model, device)
+    left_out: list[tuple[str, str]] = []
+    if data == "mock":
+        from engine.mock import Simulator
+        from engine.survey import load_survey
+
+        simulator = Simulator(load_survey(survey or ensemble.survey.name), templates, split, flat_share=0.0)
+        items = mocks(simulator, n, seed, ensemble.survey)
+        what = f"{n:,} mock spectra, {simulator.survey.title}, {split} templates, seed {seed}"
+    else:
+        items, n = of_group(labelled(Path(data), left_out), group, left_out), 0
+        what = f"{group or 'labelled spectra'} in {Path(data).resolve().name}"
+    with progress("evaluate") as advance:
+        result = measure(ensemble, items, what, left_out, seed, lambda done: advance(done, max(n, done)))
+    print_evaluation(result)
+    if report:
+        _write(result, report)
+
+
+def _write(result: Evaluation, folder: Path) -> None:
+    """evaluation.json and the page: the one place where the command line knows the screen."""
+    from engine.evaluate import document, write_json
+    from gasnet_app.evaluation_page import write_page
+
+    folder.mkdir(parents=True, exist_ok=True)
+    made = document(result)
+    write_json(made, folder / "evaluation.json")
+    write_page(made, folder / "index.html")
+    say(f"evaluation in {folder / 'index.html'}, its numbers in {folder / 'evaluation.json'}")

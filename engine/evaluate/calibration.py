@@ -37,7 +37,7 @@ def pit(objects: Objects) -> list[dict[str, Any]]:
 
 
 def coverage(objects: Objects) -> list[dict[str, Any]]:
-    """Per type: how often the highest-density region of p(z) with a given probability holds the true redshift."""
+    """Per type: how often the equal-tailed interval of p(z) of a given probability holds the true redshift."""
     return [
         {"name": kind, "n": len(o), "level": LEVELS, "covered": [metrics.fraction(o.covering <= q) for q in LEVELS]}
         for kind, o in _types(objects)
@@ -66,34 +66,35 @@ def _reliable(name: str, given: FloatArray, right: BoolArray) -> dict[str, Any]:
 
 
 def purity(objects: Objects) -> list[dict[str, Any]]:
-    """Per type: good fraction of what is kept against the share of good redshifts kept, as the demand grows.
+    """Per type: share of right answers (type and redshift) among what is kept against the share of right answers kept,
+    as the demand grows.
 
-    Two rules: sigma_z over the class's MAE (the paper's rule is the point at 1), and the probability of p(z) within the
-    good-fraction window. caught : share of the outliers that are thrown out.
+    Two rules: sigma_z over the class's MAE (the paper's rule is the point at 1), and the model's confidence (its flag
+    `reliable` is None in a model without calibration). caught : share of the wrong answers that are thrown out.
     """
     made = []
     for kind, o in _types(objects):
-        rules = {"sigma": _curve(o.zerr / o.mae, o.good), "mass": _curve(-o.mass, o.good)}
-        made.append({"name": kind, "n": len(o), "rules": rules, "paper": _kept(o.robust, o.good)})
+        rules = {"sigma": _curve(o.zerr / o.mae, o.right), "confidence": _curve(-o.confidence, o.right)}
+        ours = _kept(o.reliable, o.right) if o.reliable.any() else None
+        made.append({"name": kind, "n": len(o), "rules": rules, "paper": _kept(o.robust, o.right), "ours": ours})
     return made
 
 
-def _curve(score: FloatArray, good: BoolArray) -> dict[str, list[float]]:
+def _curve(score: FloatArray, right: BoolArray) -> dict[str, list[float]]:
     """The curve of a score of which less is better."""
     order = np.argsort(score, kind="stable")
-    n = np.unique(np.linspace(1, len(score), min(CURVE, len(score))).astype(int))
     points = []
-    for k in n:
+    for n in np.unique(np.linspace(1, len(score), min(CURVE, len(score))).astype(int)):
         kept = np.zeros(len(score), dtype=bool)
-        kept[order[:k]] = True
-        points.append(_kept(kept, good))
+        kept[order[:n]] = True
+        points.append(_kept(kept, right))
     return {key: [point[key] for point in points] for key in points[0]}
 
 
-def _kept(kept: BoolArray, good: BoolArray) -> dict[str, float]:
+def _kept(kept: BoolArray, right: BoolArray) -> dict[str, float]:
     return {
         "kept": metrics.fraction(kept),
-        "purity": metrics.fraction(good[kept]),
-        "completeness": metrics.fraction(kept[good]),
-        "caught": metrics.fraction(~kept[~good]),
+        "purity": metrics.fraction(right[kept]),
+        "completeness": metrics.fraction(kept[right]),
+        "caught": metrics.fraction(~kept[~right]),
     }

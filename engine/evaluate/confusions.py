@@ -37,7 +37,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Misses of one pair: its expected ratio (NaN for INEXACT and CHANCE), the median ratio found, n, and the objects."""
+    """Misses of one pair: its ratio (NaN for INEXACT and CHANCE), the median ratio found, and the objects."""
 
     words: str
     expected: float

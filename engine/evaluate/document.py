@@ -25,7 +25,7 @@ CARD_KEYS = (
 )  # fmt: skip
 _OBJECT_ARRAYS = (
     "name", "label", "spectype", "z", "best", "second", "spectype_pred", "z_pred", "zerr", "z_point", "z_peak", "snr",
-    "error", "vdisp", "robust", "good", "bias", "t", "pit", "covering", "mass", "flags",
+    "error", "vdisp", "robust", "good", "bias", "t", "pit", "confidence", "reliable", "ood", "ood_flag", "flags",
 )  # fmt: skip
 
 

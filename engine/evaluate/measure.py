@@ -74,13 +74,12 @@ def measure(
 
     left_out may grow while items are drawn. Raises SpectrumError when there is no spectrum to judge.
     """
-    rng = np.random.default_rng(seed)
     parts: list[Objects] = []
     shown = _Gallery(ensemble.survey)
     done, source = 0, iter(items)
     while batch := list(islice(source, BATCH)):
         predictions = ensemble.predict([item.spectrum for item in batch], BATCH, keep_members=False)
-        part = collect(batch, predictions, rng)
+        part = collect(batch, predictions)
         shown.consider(batch, part)
         parts.append(part)
         done += len(batch)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine import metrics
 from engine.evaluate.labels import Labelled
-from engine.evaluate.validation import judge, peak
+from engine.evaluate.validation import judge
 from engine.prediction import Prediction
 from engine.survey import Survey
 
@@ -33,8 +33,8 @@ class Objects:
     snr : (N,) median per pixel; vdisp : (N,) velocity dispersion, km/s, NaN where unknown
     robust : (N,) the paper's rule, sigma_z <= MAE; for a star, that every member calls it one
     pit : (N,) probability that p(z) gives to redshifts below the true one
-    covering : (N,) probability of the smallest highest-density region of p(z) that holds the true redshift
-    mass : (N,) probability of p(z) within the good-fraction window of z_pred
+    confidence : (N,) Prediction.confidence, that type and redshift are right; reliable : (N,) the flag made of it
+    ood : (N,) score of "none of these", NaN in a model without; ood_flag : (N,) the flag made of it
     """
 
     name: NDArray[np.str_]
@@ -54,8 +54,10 @@ class Objects:
     vdisp: FloatArray
     robust: BoolArray
     pit: FloatArray
-    covering: FloatArray
-    mass: FloatArray
+    confidence: FloatArray
+    reliable: BoolArray
+    ood: FloatArray
+    ood_flag: BoolArray
 
     def __len__(self) -> int:
         return len(self.name)
@@ -110,15 +112,25 @@ class Objects:
         return np.asarray(self.bias < self.window)
 
     @cached_property
+    def right(self) -> BoolArray:
+        """(N,) True where type and redshift are right."""
+        return np.asarray(self.right_type & (self.good | ~self.far))
+
+    @cached_property
+    def covering(self) -> FloatArray:
+        """(N,) probability of the smallest equal-tailed interval of p(z) that holds the true redshift."""
+        return np.abs(2 * self.pit - 1)
+
+    @cached_property
     def t(self) -> FloatArray:
         """(N,) |z - z_pred| / sigma_z, the paper's t (section 4.2.3); infinite where the members do not differ."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.abs(self.error) / self.zerr)
 
 
-def collect(items: Sequence[Labelled], predictions: Sequence[Prediction], rng: np.random.Generator) -> Objects:
-    """Objects of labelled spectra and their predictions. rng places a truth within its bin of p(z) for `covering`."""
-    rows = [_row(item, prediction, rng) for item, prediction in zip(items, predictions, strict=True)]
+def collect(items: Sequence[Labelled], predictions: Sequence[Prediction]) -> Objects:
+    """Objects of labelled spectra and their predictions."""
+    rows = [_row(item, prediction) for item, prediction in zip(items, predictions, strict=True)]
     return Objects(**{field.name: np.array([row[field.name] for row in rows]) for field in fields(Objects)})
 
 
@@ -128,7 +140,7 @@ def joined(parts: Iterable[Objects]) -> Objects:
     return Objects(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Objects)})
 
 
-def _row(item: Labelled, prediction: Prediction, rng: np.random.Generator) -> dict[str, object]:
+def _row(item: Labelled, prediction: Prediction) -> dict[str, object]:
     case, survey = judge(item, prediction), prediction.survey
     row: dict[str, object] = {
         "name": item.name,
@@ -142,22 +154,21 @@ def _row(item: Labelled, prediction: Prediction, rng: np.random.Generator) -> di
         "snr": prediction.snr,
         "vdisp": item.vdisp,
         "robust": case.robust,
+        "confidence": prediction.confidence,
+        "reliable": prediction.reliable,
+        "ood": prediction.ood,
+        "ood_flag": prediction.ood_flag,
     }
     column = _column(survey, prediction, case.spectype)
     if column is None:
-        blank = ("z_pred", "z_point", "z_peak", "mae", "window", "pit", "covering", "mass")
-        return row | dict.fromkeys(blank, float("nan"))
-    window = survey.good_threshold(case.spectype)
-    pit, covering, mass = _calibration(prediction, column, case.z, case.z_pred, window, rng)
+        return row | dict.fromkeys(("z_pred", "z_point", "z_peak", "mae", "window", "pit"), float("nan"))
     return row | {
         "z_pred": case.z_pred,
         "z_point": float(prediction.z_members[0, column]),
-        "z_peak": peak(prediction, column),
+        "z_peak": case.z_peak,
         "mae": float(prediction.mae[column]),
-        "window": window,
-        "pit": pit,
-        "covering": covering,
-        "mass": mass,
+        "window": survey.good_threshold(case.spectype),
+        "pit": prediction.cdf(column, case.z),
     }
 
 
@@ -165,21 +176,3 @@ def _column(survey: Survey, prediction: Prediction, spectype: str) -> int | None
     """Row of z and pdf of the most probable class of a type; None for stars."""
     of_type = [k for k, c in enumerate(survey.classes) if c.spectype == spectype]
     return prediction.row(max(of_type, key=lambda k: prediction.p[k])) if of_type else None
-
-
-def _calibration(
-    prediction: Prediction, column: int, z: float, z_pred: float, window: float, rng: np.random.Generator
-) -> tuple[float, float, float]:
-    """(pit, covering, mass) of one object; see Objects."""
-    centres = np.log1p(prediction.z_grid)
-    middle = 0.5 * (centres[1:] + centres[:-1])
-    edges = np.r_[2 * centres[0] - middle[0], middle, 2 * centres[-1] - middle[-1]]
-    density = prediction.pdf[column]
-    probability = density * np.diff(np.expm1(edges))
-    probability = probability / probability.sum()
-    cumulative = np.r_[0.0, np.cumsum(probability)]
-    log_z = np.log1p(z)
-    own = int(np.clip(np.searchsorted(edges, log_z, side="right") - 1, 0, centres.size - 1))
-    covering = float(probability[density > density[own]].sum() + rng.random() * probability[own])
-    below, above = np.interp(np.log1p(z_pred) + np.array([-window, window]), edges, cumulative)
-    return float(np.interp(log_z, edges, cumulative)), covering, float(above - below)

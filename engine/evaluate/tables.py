@@ -28,6 +28,7 @@ STATISTICS: tuple[tuple[str, str, str], ...] = (
     ("within_t", "t ≤ 3", "|z' - z| at most 3 sigma_z, paper Fig. 16"),
     ("robust", "robust", "sigma_z at most the class's validation MAE, paper section 4.2.3"),
     ("good_robust", "GF of robust", "good fraction among the robust"),
+    ("flagged", "flagged", "said to be perhaps none of the classes: false alarms"),
 )
 MEASURES = ("mae", "dz", "nmad")  # the others are fractions
 TITLES = {key: title for key, title, _ in STATISTICS}
@@ -115,6 +116,7 @@ def _columns(objects: Objects) -> dict[str, tuple[FloatArray, BoolArray]]:
         "within_t": (error <= 3 * objects.zerr, far),
         "robust": (objects.robust, everyone),
         "good_robust": (objects.good, far & objects.robust),
+        "flagged": (objects.ood_flag, np.isfinite(objects.ood)),
     }
     return {key: (value.astype(np.float64), counts) for key, (value, counts) in columns.items()}
 

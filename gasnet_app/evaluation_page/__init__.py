@@ -114,7 +114,7 @@ def _uncertainty(document: Document) -> str:
         )
         + _figures(
             calibration.purity(document),
-            "What throwing out the doubtful buys, by σz and by p(z); the dot is the paper's rule.",
+            "What throwing out the doubtful buys; right: type and redshift. Dots: the flags that a catalogue carries.",
         )
     )
 

@@ -33,8 +33,8 @@ def _square(title: str, x: str, y: str) -> Model:
 
 
 def coverage(document: Document) -> Model:
-    """How often the region of p(z) with a given probability holds the true redshift."""
-    p = _square("redshift: credible regions of p(z)", "probability of the region", "true redshift inside")
+    """How often the interval of p(z) of a given probability holds the true redshift."""
+    p = _square("redshift: credible intervals of p(z)", "probability of the interval", "true redshift inside")
     items = []
     for line in document["figures"]["coverage"]:
         colour = TYPE_COLOURS[line["name"]]
@@ -62,24 +62,28 @@ def reliability(document: Document) -> Model:
     return p
 
 
+RULES = (
+    ("sigma", "paper", "σz over MAE", "the paper's rule", LIGHT.accent, "solid"),
+    ("confidence", "ours", "confidence", "reliable", LIGHT.rival, "dashed"),
+)
+
+
 def purity(document: Document) -> list[Model]:
-    """Good fraction of what is kept against the share of good redshifts kept, for two rules."""
+    """Right answers among what is kept against the share of right answers kept, for two rules."""
     made = []
     for line in document["figures"]["purity"]:
-        at = line["paper"]
-        low = min([v for rule in line["rules"].values() for v in rule["purity"]] + [at["purity"] or 1.0])
-        p = plot(f"{line['name']}   n {line['n']}", "completeness: good redshifts kept", "purity: GF of the kept",
-                 x_range=Range1d(0.5, 1.01),
-                 height=320, y_range=Range1d(low - 0.15 * (1 - low) - 1e-3, 1 + 0.08 * (1 - low) + 1e-3))  # fmt: skip
+        low = min(v for rule in line["rules"].values() for v in rule["purity"])
+        p = plot(f"{line['name']}   n {line['n']}", "completeness: right answers kept", "purity: right among the kept",
+                 height=320, x_range=Range1d(0.5, 1.01),
+                 y_range=Range1d(low - 0.15 * (1 - low) - 1e-3, 1 + 0.08 * (1 - low) + 1e-3))  # fmt: skip
         items = []
-        for rule, words, colour in (
-            ("sigma", "σz over MAE", LIGHT.accent),
-            ("mass", "p(z) within the GF window", LIGHT.rival),
-        ):
-            curve = line["rules"][rule]
-            items.append((words, [p.line(curve["completeness"], curve["purity"], color=colour, line_width=2)]))
-        dot = p.scatter([at["completeness"]], [at["purity"]], color=LIGHT.accent, size=9)
-        kept = f"the paper's rule: keeps {share(at['kept'])}, throws out {share(at['caught'])} of the outliers"
-        legend(p, [*items, (kept, [dot])])
+        for rule, point, words, flag, colour, dash in RULES:
+            curve, at = line["rules"][rule], line[point]
+            glyph = p.line(curve["completeness"], curve["purity"], color=colour, line_width=2, line_dash=dash)
+            items.append((words, [glyph]))
+            if at:
+                dot = p.scatter([at["completeness"]], [at["purity"]], color=colour, size=9)
+                items.append((f"{flag}: keeps {share(at['kept'])}, catches {share(at['caught'])} of the wrong", [dot]))
+        legend(p, items)
         made.append(p)
     return made

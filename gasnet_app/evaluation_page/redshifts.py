@@ -53,7 +53,7 @@ def _redshift(group: Mapping[str, Any], cloud: Cloud, colour: str, point: bool) 
     top.segment(x, y - error, x, y + error, color=colour)
     top.scatter(x, y, color=colour, size=5)
     top.xaxis.visible = False
-    top.yaxis.ticker.desired_num_ticks, top.yaxis.ticker.num_minor_ticks = 3, 0  # type: ignore[attr-defined]
+    top.yaxis.ticker.desired_num_ticks, top.yaxis.ticker.num_minor_ticks = 3, 0
     z_pred = cloud.columns["z_point" if point else "z_pred"].astype(float)
     zerr = cloud.columns["zerr"].astype(float)
     source = cloud.source(mask, y=z_pred, below=z_pred - zerr, above=z_pred + zerr)

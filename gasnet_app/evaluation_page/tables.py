@@ -85,7 +85,7 @@ def quality(document: Document) -> str:
     table = document["tables"]["quality"]
     told = (document["card"].get("validation") or {}).get("classes", {})
     names = {c["name"] for c in document["classes"]}
-    columns = table["columns"]
+    columns = [c for c in table["columns"] if any(row[c["key"]][0] is not None for row in table["rows"])]
     head = [("class", ""), ("n", "objects")] + [(c["title"], c["says"]) for c in columns]
     if told:
         says = "measured when the model was made; redshift of the true class"
