@@ -75,7 +75,8 @@ class SdssScene:
             z[here] = np.clip(np.where(flat, z_flat, z_real), low + 3e-4, high)
             real_snr = np.maximum(rows["snr"][pick], 0.4) * np.exp(rng.normal(0, 0.15, here.size))
             snr[here] = np.where(flat, np.exp(rng.normal(typical, 0.8, here.size)), real_snr)
-            boss[here] = np.where(rng.random(here.size) < 0.2, rng.random(here.size) < 0.5, rows["boss"][pick])
+            either = flat | (rng.random(here.size) < 0.2)  # nearby quasars, rare in the rows, are SDSS-I/II's mostly
+            boss[here] = np.where(either, rng.random(here.size) < 0.5, rows["boss"][pick])
         return z, np.clip(snr, 0.4, 120), boss
 
     def _stars(
