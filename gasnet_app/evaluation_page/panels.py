@@ -51,7 +51,8 @@ def legend(p: figure, items: Sequence[tuple[str, Sequence[Any]]], columns: int =
     below = Legend(
         items=[LegendItem(label=label, renderers=list(glyphs)) for label, glyphs in items], ncols=columns,
         location="left", border_line_color=None, background_fill_alpha=0, label_text_font="system-ui",
-        label_text_font_size="11px", label_text_color=LIGHT.ink, padding=2, margin=0, spacing=2, glyph_height=12,
+        label_text_font_size="11px", label_text_color=LIGHT.ink, padding=2, margin=0, glyph_height=12,
+        spacing=2 if columns == 1 else 12,
         glyph_width=18, label_height=14,
     )  # fmt: skip
     p.add_layout(below, "below")
@@ -97,6 +98,11 @@ class Cloud:
             index = np.sort(np.random.default_rng(0).choice(index, MOST, replace=False))
         data = {key: self.columns[key][index] for key in self.KEYS}
         return ColumnDataSource(data | {key: values[index].astype(np.float32) for key, values in more.items()})
+
+
+def size_for(n: int) -> float:
+    """Size of a point: few may be large."""
+    return 3.5 if n > 300 else 4.5 if n > 60 else 6.0
 
 
 def points(p: figure, bins: Sequence[Mapping[str, Any]], key: str, colour: str) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from bokeh.layouts import column
-from bokeh.models import Label, Model, Range1d
+from bokeh.models import CustomJSTickFormatter, Label, Model, Range1d
 from bokeh.plotting import figure
 
 from gasnet_app.evaluation_page.panels import (
@@ -23,9 +23,11 @@ from gasnet_app.evaluation_page.panels import (
     plot,
     points,
     share,
+    size_for,
 )
 from gasnet_app.theme import LIGHT
 
+SHORT = "return tick && Math.abs(tick) < 0.01 ? tick.toExponential(0) : String(Number(tick.toPrecision(2)))"
 T_SPAN = (1e-2, 1e3)
 
 
@@ -54,6 +56,7 @@ def _redshift(group: Mapping[str, Any], cloud: Cloud, colour: str, point: bool) 
     top.scatter(x, y, color=colour, size=5)
     top.xaxis.visible = False
     top.yaxis.ticker.desired_num_ticks, top.yaxis.ticker.num_minor_ticks = 3, 0
+    top.yaxis.formatter = CustomJSTickFormatter(code=SHORT)
     z_pred = cloud.columns["z_point" if point else "z_pred"].astype(float)
     zerr = cloud.columns["zerr"].astype(float)
     source = cloud.source(mask, y=z_pred, below=z_pred - zerr, above=z_pred + zerr)
@@ -61,7 +64,7 @@ def _redshift(group: Mapping[str, Any], cloud: Cloud, colour: str, point: bool) 
     p.line([low, high], [low, high], color=LIGHT.quiet, line_width=1)
     if not point:
         p.segment("z", "below", "z", "above", source=source, color=colour, alpha=0.35)
-    hover(p, [p.scatter("z", "y", source=source, color=colour, size=3.5, alpha=0.6)])
+    hover(p, [p.scatter("z", "y", source=source, color=colour, size=size_for(group["n"]), alpha=0.6)])
     p.add_layout(Label(x=10, y=190, x_units="screen", y_units="screen", text=quality, text_baseline="top",
                        text_font="system-ui", text_font_size="11px", text_color=LIGHT.ink))  # fmt: skip
     for panel in (top, p):
@@ -91,7 +94,7 @@ def _bias_by_snr(group: Mapping[str, Any], cloud: Cloud) -> Model:
         high = math.inf if part["high"] is None else part["high"]
         words = f"SNR ≥ {part['low']:g}" if part["high"] is None else f"SNR {part['low']:g}–{high:g}"
         source = cloud.source(mask & (snr >= part["low"]) & (snr < high), y=bias)
-        glyph = p.scatter("z", "y", source=source, color=colour, size=3.5, alpha=0.7)
+        glyph = p.scatter("z", "y", source=source, color=colour, size=size_for(group["n"]), alpha=0.7)
         items.append((f"{words}: GF {share(part['good'])} (n {part['n']})", [glyph]))
     hover(p, [glyph for _, glyphs in items for glyph in glyphs])
     level(p, group["window"])
@@ -105,7 +108,7 @@ def t_values(document: Document) -> list[Model]:
     for group in document["figures"]["redshift"]:
         p, mask = _log_panel(group, "true z", "t", T_SPAN), cloud.of(group)
         source = cloud.source(mask & np.isfinite(cloud.columns["t"]), y=np.clip(cloud.columns["t"], *T_SPAN))
-        glyph = p.scatter("z", "y", source=source, color=colours[group["name"]], size=3.5, alpha=0.6)
+        glyph = p.scatter("z", "y", source=source, color=colours[group["name"]], size=size_for(group["n"]), alpha=0.6)
         hover(p, [glyph])
         level(p, 3)
         legend(p, [(f"t ≤ 3: {share(group['within_t'])}", [glyph])])
@@ -119,7 +122,9 @@ def sigma_by_snr(document: Document) -> list[Model]:
     for group in document["figures"]["redshift"]:
         p, mask = _log_panel(group, "median SNR per pixel", "|z′ − z|", x_axis_type="log"), cloud.of(group)
         source = cloud.source(mask & (cloud.columns["snr"] > 0), y=np.maximum(np.abs(cloud.columns["error"]), FLOOR))
-        glyph = p.scatter("snr", "y", source=source, color=colours[group["name"]], size=3.5, alpha=0.45)
+        glyph = p.scatter(
+            "snr", "y", source=source, color=colours[group["name"]], size=size_for(group["n"]), alpha=0.45
+        )
         hover(p, [glyph])
         bins = group["sigma_by_snr"]
         x = [math.sqrt(b["low"] * b["high"]) for b in bins]
@@ -139,7 +144,9 @@ def robust(document: Document) -> list[Model]:
         for name, colour, here in (
             ("robust", LIGHT.accent, cloud.columns["robust"]), ("unstable", LIGHT.danger, ~cloud.columns["robust"]),
         ):  # fmt: skip
-            glyph = p.scatter("z", "y", source=cloud.source(mask & here, y=bias), color=colour, size=3.5, alpha=0.6)
+            glyph = p.scatter(
+                "z", "y", source=cloud.source(mask & here, y=bias), color=colour, size=size_for(group["n"]), alpha=0.6
+            )
             items.append((f"{name}: GF {share(told[f'good_{name}'])} (n {told[name]})", [glyph]))
         hover(p, [glyph for _, glyphs in items for glyph in glyphs])
         level(p, group["window"])
