@@ -32,7 +32,7 @@ FLOORS = (
         "metrics",
         "catalogue",
     },
-    {"classify", "labelled", "train", "evaluate", "report"},
+    {"classify", "labelled", "calibrate", "train", "evaluate", "report", "experiments"},
     {"cli"},
 )
 
