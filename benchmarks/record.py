@@ -43,3 +43,11 @@ def write(path: Path, report: Mapping[str, Any]) -> None:
 def console() -> Console:
     """The terminal; 120 columns wide where there is none."""
     return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A report written earlier. Raises ValueError naming a file that is not one."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not a readable report: {error}") from error
