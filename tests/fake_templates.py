@@ -90,7 +90,7 @@ def _noise(folder: Path, rng: np.random.Generator) -> None:
 
 
 def _parametric_stars(folder: Path, wave: np.ndarray, stars: np.ndarray, rng: np.random.Generator) -> None:
-    """MILES, STELIB and white dwarfs, with dwarfs, giants and supergiants, rich and poor in metals."""
+    """MILES and white dwarfs, with dwarfs, giants and supergiants, rich and poor in metals."""
     miles_wave = np.arange(3536.0, 7410.0)
     rows = np.stack([np.interp(miles_wave, wave, stars[k % len(NAMES)]) for k in range(120)])
     names = np.array([f"{k:04d}V" for k in range(120)])
@@ -99,9 +99,6 @@ def _parametric_stars(folder: Path, wave: np.ndarray, stars: np.ndarray, rng: np
     logg, feh = np.tile([4.5, 1.0, 2.0], 40), np.repeat([-2.0, -1.2, -0.5, 0.1], 30)
     ids = np.array([name[:4] for name in names])
     np.savez(folder / "mangadap/miles_params.npz", miles_id=ids, name=ids, teff=teff, logg=logg, feh=feh)
-    stelib_wave = np.arange(3200.0, 9300.0)
-    cepheid = np.interp(stelib_wave, wave, stars[5])[None]
-    np.savez(folder / "mangadap/stelib_stars.npz", wave=stelib_wave, flux=cepheid, names=np.array(["HD052973"]))
     teff_logg = np.stack([np.linspace(6000, 60000, 30), np.full(30, 8.0)], axis=1)
     dwarf_wave = np.arange(3000.0, 9900.0)
     dwarfs = np.stack([(dwarf_wave / 5500) ** -(2 + 0.05 * k) for k in range(30)])

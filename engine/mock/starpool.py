@@ -24,7 +24,6 @@ WINDOW = slice(int((np.log10(4000) - 2.9) / 1e-4), int((np.log10(7250) - 2.9) / 
 TYPE_TEFF = {"O": 33000, "B": 15000, "A": 8500, "F": 6600, "G": 5600, "K": 4600, "M": 3400, "L": 2200}
 MAGELLANIC_BLUE = ("A1Iae", "A2Ia", "A3Iae", "A5Ia", "B0.5Iae", "B2Iaevar", "B3Ib/II", "B5Ib", "B8Ib", "A2II", "A5II")
 CEPHEID_LIKE = ("F0Ib", "F5Ib", "F6Iab", "F8Ibvar", "F6II", "F0II", "G0Ib", "G3Ib", "G5Iab", "G9Ib")
-CEPHEIDS_STELIB = ("HD052973", "HD187929")
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,16 +148,6 @@ def _named(folder: Path, wanted: tuple[str, ...], teff: float) -> Stars:
     return Stars(flux, teff * blue**0.3, np.full(n, 1.0), np.full(n, 0.0))
 
 
-def _stelib(folder: Path, wanted: tuple[str, ...]) -> Stars:
-    library = load(folder, "mangadap/stelib_stars.npz")
-    rows = [k for k, name in enumerate(library["names"]) if str(name) in wanted]
-    flux = library["flux"][rows].astype(float)
-    wave = air_to_vacuum(library["wave"].astype(float))
-    out = [to_rest_grid(wave[row > 0], row[row > 0]) for row in flux]
-    n = len(rows)
-    return Stars(scaled(np.concatenate(out)), np.full(n, 6000.0), np.full(n, 1.5), np.zeros(n))
-
-
 def _at(wave: float) -> int:
     return round((math.log10(wave) - REST.loglam_min) / REST.step)
 
@@ -180,7 +169,7 @@ def _cepheid(folder: Path, ordinary: Stars) -> Stars:
     bright = ordinary.where(
         (ordinary.teff > 4800) & (ordinary.teff < 7000) & (ordinary.logg < 2.0) & (ordinary.feh > -0.7)
     )
-    return bright + _named(folder, CEPHEID_LIKE, 6000) + _stelib(folder, CEPHEIDS_STELIB)
+    return bright + _named(folder, CEPHEID_LIKE, 6000)
 
 
 def _da(folder: Path, ordinary: Stars) -> Stars:
