@@ -35,13 +35,21 @@ def columns(survey: Survey) -> dict[str, type]:
         **{f"p_{name}": float for name in survey.names},
         **{"z": float, "zerr": float},
         **{f"{key}_{name}": float for name in extragalactic for key in ("z", "zerr")},
-        **{"robust": bool, "zwarn": int, "snr": float, "error": str},
+        **{"robust": bool, "zwarn": int, "snr": float},
+        **{"z_low": float, "z_high": float, "confidence": float, "reliable": bool, "ood": float, "ood_flag": bool},
+        "error": str,
     }
 
 
 def answer_row(path: str, spectrum: Spectrum, prediction: Prediction) -> Row:
-    """The row of a classified spectrum; path is the file as the user gave it. A star's zerr does not exist."""
-    survey = prediction.survey
+    """The row of a classified spectrum; path is the file as the user gave it. A star's zerr does not exist, nor does
+    what only a calibrated model knows (confidence, reliable) or one with an outlier score (ood, ood_flag).
+
+    z_low, z_high : 68 % credible interval of z
+    """
+    survey, best = prediction.survey, prediction.row(prediction.best)
+    z_low, z_high = (None, None) if best is None else prediction.credible_interval(best)
+    has_ood = prediction.ood == prediction.ood
     row: dict[str, Any] = {
         "path": path,
         "object_id": spectrum.object_id,
@@ -50,7 +58,13 @@ def answer_row(path: str, spectrum: Spectrum, prediction: Prediction) -> Row:
         **{f"p_{name}": p for name, p in zip(survey.names, prediction.p, strict=True)},
         "z": prediction.best_z,
         "zerr": prediction.best_zerr,
+        "z_low": z_low,
+        "z_high": z_high,
         "robust": prediction.robust,
+        "confidence": prediction.confidence if prediction.calibrated else None,
+        "reliable": prediction.reliable if prediction.calibrated else None,
+        "ood": prediction.ood,
+        "ood_flag": prediction.ood_flag if has_ood else None,
         "zwarn": int(prediction.zwarn),
         "snr": prediction.snr,
     }

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from engine import metrics
+from engine.calibration import Calibration
 from engine.device import choose_device
 from engine.grid import regrid
 from engine.networks import Network, build
+from engine.outliers import OutlierError, OutlierModel, Seen
 from engine.prediction import Prediction, ZWarn
-from engine.registry import find_model, load_members
+from engine.registry import ModelError, find_model, load_members, sha256_of
 from engine.spectrum import Spectrum
 from engine.survey import Survey, load_survey, survey_names
 from engine.versions import current_folder
@@ -26,16 +28,43 @@ POOR_SNR = 0.5
 MIN_COVERAGE = 0.5  # of the survey's wavelength range
 
 
+class Answers(NamedTuple):
+    """What M members say of B spectra, as they say it: class probabilities p (M, B, C), probability of each redshift
+    bin pz (M, B, E, Z), point redshifts z (M, B, E), logits (M, B, C) and features (M, B, F) of the class heads."""
+
+    p: NDArray[np.float32]
+    pz: NDArray[np.float32]
+    z: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+
+class _Verdict(NamedTuple):
+    """What is made of the members' answers for B spectra: p (B, C), mass (B, E, Z) of redshift bins, quantiles
+    (B, E, levels) or None, ood (B,)."""
+
+    p: NDArray[np.float64]
+    mass: NDArray[np.float64]
+    quantiles: NDArray[np.float64] | None
+    ood: NDArray[np.float64]
+
+
 class Ensemble:
     """Members of one network for one survey. All members share grids and classes.
 
     survey, name, card : what they were trained for; see engine.registry
     members : networks in evaluation mode on `device`
     mae : (E,) validation mean absolute error of each extragalactic class (paper Table 4), the robust limit
+    calibration, outliers : from the card and beside it; None in a model without, whose answers then are the members'
     """
 
     def __init__(
-        self, survey: Survey, members: Sequence[Network], card: Mapping[str, Any], device: str = "auto"
+        self,
+        survey: Survey,
+        members: Sequence[Network],
+        card: Mapping[str, Any],
+        device: str = "auto",
+        outliers: OutlierModel | None = None,
     ) -> None:
         self.survey, self.card = survey, dict(card)
         self.name = str(card["model"])
@@ -43,6 +72,7 @@ class Ensemble:
         self.members = [member.to(self.device).eval().requires_grad_(False) for member in members]
         self.grid, self.zgrid = self.members[0].grid, self.members[0].zgrid
         self.mae = np.array([card["mae"][survey.names[i]] for i in survey.extragalactic])
+        self.calibration, self.outliers = Calibration.from_card(card, survey), outliers
 
     @classmethod
     def untrained(cls, network: str, survey: Survey, n_members: int = 2, seed: int = 0) -> Ensemble:
@@ -68,57 +98,77 @@ class Ensemble:
         for start in range(0, len(spectra), batch_size):
             batch = spectra[start : start + batch_size]
             flux, ivar = self.gridded(batch)
-            p, pdf, z = self.answers(flux, ivar)
+            answers = self.outputs(flux, ivar)
+            verdict = self._verdict(answers, np.array([spectrum.snr for spectrum in batch]))
             for k, spectrum in enumerate(batch):
-                predictions.append(self._prediction(spectrum, ivar[k], p[:, k], pdf[:, k], z[:, k], keep_members))
+                predictions.append(self._prediction(spectrum, ivar[k], k, answers, verdict, keep_members))
         return predictions
 
-    @torch.inference_mode()
     def answers(
         self, flux: NDArray[np.float32], ivar: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Raw answers of all members for gridded arrays (B, n): class probabilities (M, B, C), probability of each
         redshift bin (M, B, E, Z), point redshifts (M, B, E)."""
+        return self.outputs(flux, ivar)[:3]
+
+    @torch.inference_mode()
+    def outputs(self, flux: NDArray[np.float32], ivar: NDArray[np.float32]) -> Answers:
+        """All that the members say of gridded arrays (B, n)."""
         flux_t, ivar_t = torch.from_numpy(flux).to(self.device), torch.from_numpy(ivar).to(self.device)
         outputs = [member(flux_t, ivar_t) for member in self.members]
-        p = torch.stack([out.class_logits.softmax(-1) for out in outputs])
+        logits = torch.stack([out.class_logits for out in outputs])
         pz = torch.stack([out.log_pz.exp() for out in outputs])
         z = torch.stack([out.z for out in outputs])
-        return p.cpu().numpy(), pz.cpu().numpy(), z.cpu().numpy()
+        features = torch.stack([out.features for out in outputs])
+        return Answers(*(t.cpu().numpy() for t in (logits.softmax(-1), pz, z, logits, features)))
+
+    def _verdict(self, answers: Answers, snr: NDArray[np.float64]) -> _Verdict:
+        p, mass = answers.p.mean(axis=0, dtype=np.float64), answers.pz.mean(axis=0, dtype=np.float64)
+        quantiles, ood = None, np.full(len(snr), np.nan)
+        if self.calibration is not None:
+            p = self.calibration.classes(p)
+            mass, quantiles = self.calibration.redshifts(
+                mass, answers.z.astype(np.float64), snr, self.survey, self.zgrid
+            )
+        if self.outliers is not None:
+            ood = self.outliers.score(Seen(answers.features, answers.logits, snr))
+        return _Verdict(p, mass, quantiles, ood)
 
     def _prediction(
         self,
         spectrum: Spectrum,
         ivar: NDArray[np.float32],
-        p_members: NDArray[np.float32],
-        pz_members: NDArray[np.float32],
-        z_members: NDArray[np.float32],
+        k: int,
+        answers: Answers,
+        verdict: _Verdict,
         keep_members: bool,
     ) -> Prediction:
-        density = (pz_members / self.zgrid.width).astype(np.float32)
-        z, zerr = z_members.mean(axis=0, dtype=np.float64), z_members.std(axis=0, dtype=np.float64)  # eqs 7 and 8
-        p = p_members.mean(axis=0, dtype=np.float64)
-        best = int(np.argmax(p))
-        robust = self._robust(best, p_members, zerr)
+        density = (answers.pz[:, k] / self.zgrid.width).astype(np.float32)
+        z_members = answers.z[:, k].astype(np.float64)
+        z, zerr = z_members.mean(axis=0), z_members.std(axis=0)  # eqs 7 and 8
         draft = Prediction(
             object_id=spectrum.object_id,
             survey=self.survey,
             model=self.name,
-            p=p,
-            p_members=p_members.astype(np.float64),
+            p=verdict.p[k],
+            p_members=answers.p[:, k].astype(np.float64),
             z_classes=self.survey.extragalactic,
             z_grid=self.zgrid.z,
-            pdf=density.mean(axis=0, dtype=np.float64),
+            pdf=verdict.mass[k] / self.zgrid.width,
             pdf_members=density if keep_members else density[:0],
-            z_members=z_members.astype(np.float64),
+            z_members=z_members,
             z=z,
             zerr=zerr,
             mae=self.mae,
             snr=spectrum.snr,
             zwarn=ZWarn(0),
-            robust=robust,
+            robust=self._robust(int(np.argmax(verdict.p[k])), answers.p[:, k], zerr),
+            quantiles=None if verdict.quantiles is None else verdict.quantiles[k],
+            ood=float(verdict.ood[k]),
+            ood_flag=bool(verdict.ood[k] > 0),
         )
-        return replace(draft, zwarn=self._warnings(draft, spectrum, ivar))
+        reliable = self.calibration is not None and draft.confidence >= self.calibration.confident
+        return replace(draft, reliable=bool(reliable), zwarn=self._warnings(draft, spectrum, ivar))
 
     def _robust(self, best: int, p_members: NDArray[np.float32], zerr: NDArray[np.float64]) -> bool:
         """Paper section 4.2.3: sigma_z <= MAE. A star is robust when every member calls it a star."""
@@ -143,6 +193,8 @@ class Ensemble:
             zwarn |= ZWarn.MEMBERS_DISAGREE
         if draft.p[draft.best] < 0.5:
             zwarn |= ZWarn.CLASS_UNCERTAIN
+        if draft.ood_flag:
+            zwarn |= ZWarn.NONE_OF_THESE
         row = draft.row(draft.best)
         z_range = self.survey.classes[draft.best].z_range
         if row is not None and z_range is not None:
@@ -172,4 +224,20 @@ def load_ensemble(name: str | Path = "sdss", device: str = "auto") -> Ensemble:
     if not (folder / "card.json").is_file():
         folder = current_folder(load_survey(str(name))) if str(name) in survey_names() else find_model(name)
     survey, card, members = load_members(folder)
-    return Ensemble(survey, members, card, device)
+    return Ensemble(survey, members, card, device, _load_outliers(folder, card, len(members)))
+
+
+def _load_outliers(folder: Path, card: Mapping[str, Any], members: int) -> OutlierModel | None:
+    """The outlier statistics that the card names; None where it names none."""
+    facts = card.get("ood") or {}
+    if "file" not in facts:
+        return None
+    file = folder / facts["file"]
+    if not file.is_file():
+        raise ModelError(f"{file}: outlier statistics named in card.json are missing; restore the file")
+    if sha256_of(file) != facts.get("sha256"):
+        raise ModelError(f"{file}: sha256 differs from card.json; the file is damaged or was replaced. Restore it")
+    try:
+        return OutlierModel.load(file, members)
+    except OutlierError as error:
+        raise ModelError(str(error)) from error

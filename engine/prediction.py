@@ -14,6 +14,9 @@ FloatArray = NDArray[np.float64]
 
 C_KMS = 299792.458
 
+# Cumulative probabilities at which a calibrated redshift PDF is kept; between them it is linear.
+LEVELS = np.r_[0, 1e-4, 1e-3, 0.005, np.arange(1, 100) / 100, 0.995, 0.999, 0.9999, 1]
+
 
 class ZWarn(IntFlag):
     """Redshift warning bits. 0-11 mean what they mean in redrock (zwarning.py); from 16 on they are ours."""
@@ -25,6 +28,7 @@ class ZWarn(IntFlag):
     POORDATA = 1 << 11  # median SNR below 0.5 or estimated ivar
     MEMBERS_DISAGREE = 1 << 16  # sigma_z above the validation MAE (paper section 4.2.3), or members split on the type
     CLASS_UNCERTAIN = 1 << 17  # the best class has less than half of the probability
+    NONE_OF_THESE = 1 << 18  # the outlier score is above its threshold: perhaps an object of none of the classes
 
 
 ZWARN_WORDS = {
@@ -35,6 +39,7 @@ ZWARN_WORDS = {
     ZWarn.POORDATA: "poor data: low or unknown signal-to-noise",
     ZWarn.MEMBERS_DISAGREE: "ensemble members disagree",
     ZWarn.CLASS_UNCERTAIN: "class uncertain",
+    ZWarn.NONE_OF_THESE: "perhaps none of the classes",
 }
 
 
@@ -50,14 +55,18 @@ class Peak:
 class Prediction:
     """An ensemble's answer for one spectrum. C classes, M members, E extragalactic classes, Z redshift bins.
 
-    p : (C,) probability of each class, the mean of the members; p_members : (M, C)
+    p : (C,) probability of each class: the mean of the members, calibrated where the model is; p_members : (M, C) raw
     z_classes : (E,) indices into survey.classes of the classes that have a redshift
-    z_grid : (Z,) redshifts; pdf : (E, Z) ensemble redshift PDF of each such class, density per unit z
-    pdf_members : (M, E, Z) the members' PDFs, empty (0, E, Z) when they were not asked for
+    z_grid : (Z,) redshifts; pdf : (E, Z) redshift PDF of each such class, density per unit z: likewise
+    pdf_members : (M, E, Z) the members' raw PDFs, empty (0, E, Z) when they were not asked for
     z_members : (M, E) members' point estimates; z, zerr : (E,) their mean and standard deviation (paper eqs 7, 8)
     mae : (E,) validation MAE of each class, the paper's limit between robust and unstable (section 4.2.3)
     snr : median flux * sqrt(ivar) on good pixels; zwarn : ZWarn bits; robust : the paper's flag
     model : name of the model that answered
+    quantiles : (E, levels) redshifts at the cumulative probabilities LEVELS, finer than the bins of pdf; None in a
+        model without calibration, whose probabilities and intervals are the members' own words
+    reliable : confidence at least the card's threshold; ood : score of "none of these", above 0 flagged (ood_flag);
+        NaN in a model without it
     """
 
     object_id: str
@@ -76,6 +85,15 @@ class Prediction:
     snr: float
     zwarn: ZWarn
     robust: bool
+    quantiles: FloatArray | None = None
+    reliable: bool = False
+    ood: float = float("nan")
+    ood_flag: bool = False
+
+    @property
+    def calibrated(self) -> bool:
+        """True when probabilities and PDFs were calibrated on mock validation spectra."""
+        return self.quantiles is not None
 
     @property
     def best(self) -> int:
@@ -113,6 +131,41 @@ class Prediction:
         """Row of a class in z, zerr and pdf; None for a class without redshift."""
         return self.z_classes.index(class_index) if class_index in self.z_classes else None
 
+    def _cumulative(self, row: int) -> tuple[FloatArray, FloatArray]:
+        """Cumulative probabilities and the redshifts where they are reached, both rising."""
+        if self.quantiles is not None:
+            return LEVELS, self.quantiles[row]
+        centres = np.log1p(self.z_grid)
+        middle = 0.5 * (centres[1:] + centres[:-1])
+        edges = np.expm1(np.r_[2 * centres[0] - middle[0], middle, 2 * centres[-1] - middle[-1]])
+        total = np.cumsum(self.pdf[row] * np.diff(edges))
+        return np.r_[0.0, total / total[-1]], edges
+
+    def cdf(self, row: int, z: float) -> float:
+        """Probability that the redshift of one class lies below z."""
+        levels, redshifts = self._cumulative(row)
+        return float(np.interp(z, redshifts, levels, left=0.0, right=1.0))
+
+    def quantile(self, row: int, level: float) -> float:
+        """The redshift below which that much (0-1) of one class's probability lies."""
+        levels, redshifts = self._cumulative(row)
+        return float(np.interp(level, levels, redshifts))
+
+    def credible_interval(self, row: int, level: float = 0.68) -> tuple[float, float]:
+        """Equal-tailed interval of one class's redshift: (z_low, z_high) with (1 - level) / 2 on either side."""
+        return self.quantile(row, (1 - level) / 2), self.quantile(row, (1 + level) / 2)
+
+    @property
+    def confidence(self) -> float:
+        """Probability that type and redshift are right: that of the type times that of p(z) within the good-fraction
+        window (paper eq. 10) around best_z; for a star that of the type."""
+        p_type = float(sum(p for p, c in zip(self.p, self.survey.classes, strict=True) if c.spectype == self.spectype))
+        row, good = self.row(self.best), self.survey.classes[self.best].good
+        if row is None or good is None:
+            return p_type
+        low, high = np.expm1(np.log1p(self.z[row]) + np.array([-good, good]))
+        return p_type * (self.cdf(row, float(high)) - self.cdf(row, float(low)))
+
     def peaks(self, row: int, most: int = 3, apart_kms: float = 1000.0) -> tuple[Peak, ...]:
         """The highest peaks of one class's ensemble PDF, at least apart_kms from each other, heaviest first.
 
@@ -135,7 +188,11 @@ class Prediction:
         for k, top in enumerate(found):
             near = (np.abs(logz - logz[top]) <= reach) & (owner == k)
             weight = float(mass[near].sum())
-            result.append(Peak(float((self.z_grid[near] * mass[near]).sum() / weight), weight))
+            z = float((self.z_grid[near] * mass[near]).sum() / weight)
+            if self.quantiles is not None:  # finer than the bins: the median of the peak
+                low, high = (self.cdf(row, float(edge)) for edge in self.z_grid[np.flatnonzero(near)[[0, -1]]])
+                z = self.quantile(row, 0.5 * (low + high)) if high > low else z
+            result.append(Peak(z, weight))
         return tuple(sorted(result, key=lambda peak: -peak.weight)[:most])
 
     def words(self) -> tuple[str, ...]:

@@ -34,7 +34,8 @@ def test_the_columns_are_those_of_the_issue_in_their_order():
     assert names[5:18] == [f"p_{name}" for name in SURVEY.names]
     assert names[18:20] == ["z", "zerr"]
     assert names[20:24] == ["z_GALAXY", "zerr_GALAXY", "z_GALAXY_AGN", "zerr_GALAXY_AGN"]
-    assert names[30:] == ["z_QSO_BROADLINE", "zerr_QSO_BROADLINE", "robust", "zwarn", "snr", "error"]
+    assert names[30:35] == ["z_QSO_BROADLINE", "zerr_QSO_BROADLINE", "robust", "zwarn", "snr"]
+    assert names[35:] == ["z_low", "z_high", "confidence", "reliable", "ood", "ood_flag", "error"]
 
 
 def test_an_empty_table_has_the_columns_too(tmp_path):

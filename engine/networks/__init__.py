@@ -25,11 +25,13 @@ class NetworkOutput(NamedTuple):
     class_logits : (B, C) softmax gives class probabilities, order of survey.classes
     log_pz : (B, E, Z) log probability of each redshift bin given the class, order of survey.extragalactic
     z : (B, E) point estimates
+    features : (B, F) what the last layer of the classifier reads; the outlier score looks here
     """
 
     class_logits: Tensor
     log_pz: Tensor
     z: Tensor
+    features: Tensor
 
 
 class Network(nn.Module):

@@ -104,12 +104,16 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 5001) -> (B, n_out)."""
+        return self.out(self.features(x))
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, 5001) -> (B, 256): what the last layer reads."""
         x = x[:, None]
         for block in self.blocks:
             x = block(x)
         # Pixel-major, as Keras flattens.
         x = self.dropout(x.transpose(1, 2).flatten(1))
-        return self.out(F.relu(self.dense(x)))
+        return F.relu(self.dense(x))
 
 
 class GaSNet2(Network):
@@ -161,7 +165,9 @@ class GaSNet2(Network):
         """flux, ivar : (B, 5001). The paper's network reads no ivar; it is here for the common interface."""
         x = self._input(flux)
         z = torch.cat([network(x) for network in self.redshifts], dim=1) / self.config["z_scale"]
-        return NetworkOutput(self.classifier(x), redshift_kernel(z, self.zbin, self.width, self.trained), z)
+        features = self.classifier.features(x)
+        pdf = redshift_kernel(z, self.zbin, self.width, self.trained)
+        return NetworkOutput(self.classifier.out(features), pdf, z, features)
 
     def loss(self, flux: Tensor, ivar: Tensor, label: Tensor, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Eq. 5 plus eq. 6, both means. A redshift network sees the spectra of its own class only (section 3.3)."""

@@ -1,0 +1,198 @@
+"""calibrate: fit a model's calibration and its score of none-of-these on mock spectra, and write both into its card.
+
+Half of the mock spectra fit, the other half is measured; the card says both. Everything follows from the ensemble and
+the simulator, so a retrained model is calibrated by the same call.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine import outliers
+from engine.calibration import Calibration
+from engine.calibration.fit import Known, fit
+from engine.calibration.report import measured
+from engine.calibration.scores import auroc
+from engine.dataset import on_grid
+from engine.ensemble import Ensemble
+from engine.mock import MockBatch, Simulator
+from engine.mock.outliers import Outliers, outlier_types
+from engine.mock.strange import strange
+from engine.mock.templates import TemplateError
+from engine.outliers import OutlierModel, Seen
+from engine.registry import load_members, sha256_of, write_card
+
+BATCH = 128
+SEED = 777_767  # of the mocks of calibration: other mocks than those of training and validation
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """What `calibrate` found: the calibration, the outlier statistics and the two entries of the card."""
+
+    calibration: Calibration
+    outliers: OutlierModel
+    facts: Mapping[str, Any]
+    ood: Mapping[str, Any]
+
+
+def calibrate(
+    ensemble: Ensemble,
+    simulator: Simulator,
+    n: int = 4000,
+    seed: int = 0,
+    kinds: Outliers | None = None,
+    per_type: int = 80,
+    progress: Progress | None = None,
+) -> Calibrated:
+    """Calibrate on n mock spectra, n / 3 strange ones, and measure on per_type outliers of each type of `kinds`.
+
+    simulator : of the validation templates, with redshifts as in nature (flat_share 0)
+    progress : called with (spectra done, spectra in all)
+    """
+    types = outlier_types(ensemble.survey) if kinds and per_type else ()
+    ask = _Asker(ensemble, n + n // 3 + per_type * len(types), progress or (lambda done, total: None))
+    mocks = [simulator.batch(min(BATCH, n - start), [seed, SEED, start]) for start in range(0, n, BATCH)]
+    known, seen = ask.known(mocks)
+    odd = ask.seen(_strange(mocks, n // 3, np.random.default_rng([seed, SEED])))
+    first = np.arange(n) % 2 == 0
+    asked = (ensemble.survey, ensemble.zgrid, ensemble.mae)
+    calibration = fit(known.take(first), ensemble.survey, ensemble.zgrid)
+    facts = calibration.to_card(ensemble.survey) | {
+        "data": f"{n} mock spectra of validation templates, seed {seed}: even ones fitted, odd ones held out",
+        "date": time.strftime("%Y-%m-%d"),
+        "fitted": measured(calibration, known.take(first), *asked),
+        "held_out": measured(calibration, known.take(~first), *asked),
+    }
+    model = outliers.fit(seen.take(first), known.label[first], odd, seen.take(~first))
+    ood = _measured_outliers(
+        model, seen.take(~first), {kind: _outliers(ask, kinds, kind, per_type, seed) for kind in types}
+    )
+    return Calibrated(calibration, model, facts, ood)
+
+
+def calibrate_model(
+    folder: str | Path,
+    simulator: Simulator,
+    n: int = 4000,
+    seed: int = 0,
+    templates: str | Path | None = None,
+    per_type: int = 80,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Calibrate the model of a folder and write its card anew, atomically; returns the card.
+
+    An earlier calibration is replaced. Raises ModelError or SurveyError when the folder does not load.
+    """
+    folder = Path(folder)
+    survey, card, members = load_members(folder)
+    raw = {key: value for key, value in card.items() if key not in ("calibration", "ood")}
+    ensemble = Ensemble(survey, members, raw, device)
+    found = calibrate(ensemble, simulator, n, seed, Outliers(simulator, templates), per_type, progress)
+    found.outliers.save(folder / outliers.FILE)
+    # Named by its content: a card that is not replaced, because the power fails now, still names its own file.
+    digest = sha256_of(folder / outliers.FILE)
+    file = outliers.FILE.replace(".", f"-{digest[:8]}.", 1)
+    (folder / outliers.FILE).replace(folder / file)
+    card = raw | {"calibration": dict(found.facts), "ood": {"file": file, "sha256": digest} | dict(found.ood)}
+    write_card(folder, card)
+    for old in folder.glob(outliers.FILE.replace(".", "-*.", 1)):
+        if old.name != file:
+            old.unlink()
+    return card
+
+
+class _Asker:
+    """Puts mock spectra to an ensemble, and counts them."""
+
+    def __init__(self, ensemble: Ensemble, total: int, progress: Progress) -> None:
+        self.ensemble, self.total, self.progress, self.done = ensemble, total, progress, 0
+
+    def known(self, batches: list[MockBatch]) -> tuple[Known, Seen]:
+        """Answers and truth, and what the members made of the spectra."""
+        p, mass, z, seen = [], [], [], []
+        for batch in batches:
+            answers = self._answers(batch)
+            p.append(answers.p.mean(axis=0, dtype=np.float64))
+            mass.append(answers.pz.mean(axis=0).astype(np.float16))
+            z.append(answers.z)
+            seen.append((answers.features, answers.logits))
+        snr = np.concatenate([measured_snr(batch) for batch in batches])
+        label, truth = (np.concatenate([getattr(b, name) for b in batches]) for name in ("label", "z"))
+        known = Known(np.concatenate(p), np.concatenate(mass), np.concatenate(z, axis=1), label, truth, snr)
+        features, logits = (np.concatenate(parts, axis=1) for parts in zip(*seen, strict=True))
+        return known, Seen(features, logits, snr)
+
+    def seen(self, batches: list[MockBatch]) -> Seen:
+        """What the members made of spectra that need no answer."""
+        answers = [self._answers(batch) for batch in batches]
+        features, logits = (np.concatenate([getattr(a, n) for a in answers], axis=1) for n in ("features", "logits"))
+        return Seen(features, logits, np.concatenate([measured_snr(batch) for batch in batches]))
+
+    def _answers(self, batch: MockBatch) -> Any:
+        sample = on_grid(batch, self.ensemble.grid, torch.device("cpu"))
+        answers = self.ensemble.outputs(sample.flux.numpy(), sample.ivar.numpy())
+        self.done += len(batch.label)
+        self.progress(self.done, self.total)
+        return answers
+
+
+def measured_snr(batch: MockBatch) -> NDArray[np.float64]:
+    """(B,) the median SNR per native pixel, as Spectrum.snr has it of a file; 0 where nothing was observed."""
+    found = np.zeros(len(batch.flux))
+    for k, (flux, ivar) in enumerate(zip(batch.flux, batch.ivar, strict=True)):
+        good = ivar > 0
+        found[k] = np.median(flux[good] * np.sqrt(ivar[good])) if good.any() else 0.0
+    return found
+
+
+def _strange(mocks: list[MockBatch], n: int, rng: np.random.Generator) -> list[MockBatch]:
+    """About n spectra of the fitted half of the mocks, made strange."""
+    made, left = [], n
+    for batch in mocks:
+        rows = np.arange(0, len(batch.label), 2)[:left]
+        if rows.size:
+            fields = {name: getattr(batch, name)[rows] for name in ("flux", "ivar", "label", "z", "snr")}
+            made.append(strange(replace(batch, **fields), rng))
+            left -= rows.size
+    return made
+
+
+def _outliers(ask: _Asker, kinds: Outliers | None, kind: str, n: int, seed: int) -> Seen | None:
+    """Outliers of one type, None where the templates for it are not there."""
+    if kinds is None:
+        return None
+    try:
+        batches = [kinds.batch(kind, min(BATCH, n - at), [seed, SEED, at]) for at in range(0, n, BATCH)]
+    except TemplateError:
+        return None
+    return ask.seen(batches)
+
+
+def _measured_outliers(model: OutlierModel, usual: Seen, by_type: Mapping[str, Seen | None]) -> dict[str, Any]:
+    score = model.score(usual)
+    scores = {kind: model.score(seen) for kind, seen in by_type.items() if seen is not None}
+    facts: dict[str, Any] = {
+        "threshold": 0.0,
+        "flagged_mocks": round(float((score > 0).mean()), 4),
+        "n_mocks": len(score),
+        "snr": [round(float(v), 2) for v in np.exp(model.knots)],
+        "logit_at_snr": [round(float(v), 3) for v in model.thresholds],
+        "not_measured": [kind for kind, seen in by_type.items() if seen is None],
+    }
+    if scores:
+        facts["n_per_type"] = min(map(len, scores.values()))
+        facts["auroc"] = {kind: round(auroc(score, odd), 4) for kind, odd in scores.items()}
+        facts["auroc_all"] = round(auroc(score, np.concatenate(list(scores.values()))), 4)
+        facts["caught"] = {kind: round(float((odd > 0).mean()), 3) for kind, odd in scores.items()}
+    return facts
