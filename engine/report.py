@@ -9,12 +9,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from engine.evaluate import Bin, Case, Confusion, Evaluation, Number, Quality, Report, mean_over_classes
 from engine.evaluate.tables import MEASURES, TITLES
+
+if TYPE_CHECKING:
+    from engine.experiments import Outcome
 
 _HEAD = (
     "class", "n", "accuracy", "top 2", "right type", "good z", "NMAD", "catastrophic", "robust", "good z of robust",
@@ -55,23 +59,39 @@ def print_evaluation(evaluation: Evaluation) -> None:
     table.title = f"{evaluation.card['model']} on {evaluation.data}; the card's numbers in brackets"
     for row in evaluation.rows:
         own = told.get(row.name, {})
-        cells = [_number(row.numbers[key], key, own.get(_ON_CARD.get(key, ""))) for key in keys]
+        cells = [_number(row.numbers[key], key in MEASURES, own.get(_ON_CARD.get(key, ""))) for key in keys]
         table.add_row(row.name, str(row.n), *cells)
     Console(width=None if sys.stdout.isatty() else 200).print(table)
     mean = mean_over_classes(evaluation.rows, evaluation.survey, "accuracy")
     if math.isfinite(mean.value):
         own = (evaluation.card.get("validation") or {}).get("accuracy")
-        print(f"Mean of the classes: accuracy {_number(mean, 'accuracy', own)}")
+        print(f"Mean of the classes: accuracy {_number(mean, False, own)}")
     if evaluation.left_out:
         print(f"Left out: {len(evaluation.left_out)}")
 
 
-def _number(number: Number, key: str, card: float | None = None) -> str:
+def print_outcome(outcome: Outcome) -> None:
+    """Print the table of an experiment to stdout, with what the paper found."""
+    table = Table(*outcome.columns, title_justify="left", title=f"{outcome.experiment}, scale {outcome.scale}")
+    for row in outcome.rows:
+        table.add_row(*(_cell(cell, column) for column, cell in zip(outcome.columns, row, strict=True)))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    print(f"The paper: {outcome.paper}.")
+
+
+def _cell(cell: str | int | float | Number, column: str) -> str:
+    if isinstance(cell, Number):
+        return _number(cell, column.startswith("NMAD"))
+    return f"{cell:+.3f}" if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else cell
+
+
+def _number(number: Number, small: bool, card: float | None = None) -> str:
+    """A number with its error, in powers of ten if small; the card's in brackets."""
     if math.isnan(number.value):
         return "-"
-    form = ".1e" if key in MEASURES else ".3f"
-    error = f" ± {number.error:{'.0e' if key in MEASURES else form}}" if math.isfinite(number.error) else ""
-    return f"{number.value:{form}}{error}" + ("" if card is None else f" ({card:.3g})")
+    value, error = (".1e", ".0e") if small else (".3f", ".3f")
+    spread = f" ± {number.error:{error}}" if math.isfinite(number.error) else ""
+    return f"{number.value:{value}}{spread}" + ("" if card is None else f" ({card:.3g})")
 
 
 def write_json(report: Report, path: str | Path) -> None:

@@ -55,7 +55,7 @@ def document(evaluation: Evaluation) -> dict[str, Any]:
         },
         "gallery": [_example(example) for example in e.gallery],
     }
-    return dict(_plain(made))
+    return dict(plain(made))
 
 
 def write_json(made: dict[str, Any], path: Path) -> None:
@@ -112,14 +112,14 @@ def _example(example: Example) -> dict[str, Any]:
     return {"name": example.name, "class": example.class_name, "z": example.z, "snr": example.snr} | arrays
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Numbers, text, lists and dicts only; floats to DIGITS."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):

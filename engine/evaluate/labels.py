@@ -23,7 +23,7 @@ from astropy.io import fits
 
 from engine.readers import read
 from engine.spectrum import Label, Spectrum, SpectrumError
-from engine.survey import SPECTYPES, Survey
+from engine.survey import SPECTYPES, Survey, load_survey, survey_names
 
 POOLED = "SDSS and BOSS/eBOSS"
 MOCK = "mock"
@@ -191,10 +191,19 @@ def _from_files(files: Sequence[Path], left_out: list[tuple[str, str]]) -> Itera
     for path in files:
         try:
             header = fits.getheader(path)
+            truth, mock = str(header.get("TRUECLS", "")), bool(header.get("MOCK", False))
             for spectrum in read(path):
-                label, truth = spectrum.label or Label(), str(header.get("TRUECLS", ""))
-                group = MOCK if truth else _group(spectrum.survey)
+                label = spectrum.label or Label()
+                if truth and not label.spectype:  # 4MOST's files have no place for a label
+                    label = Label(_spectype(truth), "", float(header["TRUEZ"]), zwarning=0)
+                group = MOCK if mock else _group(spectrum.survey)
                 vdisp = float(header.get("TRUEVD", math.nan))
                 yield Labelled(group, spectrum.object_id or path.stem, label, spectrum, truth, vdisp)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, KeyError) as error:
             left_out.append((path.name, " ".join(str(error).split())))
+
+
+def _spectype(class_name: str) -> str:
+    """Spectral type of a class of any survey, "" when no survey has it."""
+    known = (c for survey in survey_names() for c in load_survey(survey).classes if c.name == class_name)
+    return next((c.spectype for c in known), "")
