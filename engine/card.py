@@ -68,9 +68,10 @@ def sections(card: Mapping[str, Any]) -> tuple[Section, ...]:
     """The card as text, in reading order; what is missing says so."""
     return (
         _what(card),
-        Section("Training data", words=_words(card.get("data")), facts=_facts(card.get("training"))),
+        Section("Training data", words=_words(card.get("data")), facts=_settings(card)),
         Section("Split", words=_words(card.get("split"))),
-        _metrics(card),
+        _metrics(card, "validation"),
+        *([_metrics(card, "test")] if card.get("test") else []),
         _open_section("Calibration", card.get("calibration"), "not calibrated"),
         _open_section("None of these", card.get("ood"), "no threshold: every object is called one of the classes"),
         Section("Known limits", words=_words(card.get("limits"))),
@@ -100,14 +101,21 @@ def _what(card: Mapping[str, Any]) -> Section:
     )
 
 
-def _metrics(card: Mapping[str, Any]) -> Section:
-    found = card.get("validation") or {}
+def _settings(card: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Training settings, and of labelled spectra how many of each class and what was left out."""
+    found = {key: value for key, value in (card.get("labelled") or {}).items() if isinstance(value, Mapping)}
+    counts = ((name, ", ".join(f"{key} {n}" for key, n in value.items() if n)) for name, value in found.items())
+    return (*_facts(card.get("training")), *((name.replace("_", " "), text or "none") for name, text in counts))
+
+
+def _metrics(card: Mapping[str, Any], split: str) -> Section:
+    found = card.get(split) or {}
     rows = found.get("classes") or {}
     keys = sorted({key for facts in rows.values() for key in facts}, key=_order)
     table = tuple((name, *(_number(facts.get(key)) for key in keys)) for name, facts in rows.items())
     facts = [("measured", f"{card.get('date', 'no date')}, n = {found.get('n', '?')}")]
     facts += [(key.replace("_", " "), _number(v)) for key, v in found.items() if key not in ("n", "classes")]
-    return Section("Numbers on validation data", tuple(facts), ("class", *(k.replace("_", " ") for k in keys)), table)
+    return Section(f"Numbers on {split} data", tuple(facts), ("class", *(k.replace("_", " ") for k in keys)), table)
 
 
 def _order(key: str) -> tuple[int, str]:

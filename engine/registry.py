@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,25 +72,41 @@ def sha256_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A file that is there whole or not at all: the block writes the part file it is given, which then takes the place.
+
+    Raises ModelError when that fails, as on a full disk; what was at `path` before stays, and the part is removed.
+    """
+    part = path.with_suffix(".part")
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"{path}: cannot be written ({reason}). Free some space; the same command goes on") from error
+
+
 def save_member(network: Network, path: Path) -> None:
-    """Write a member's weights as float16 safetensors, atomically."""
+    """Write a member's weights as float16 safetensors, whole or not at all."""
     tensors = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
         for name, tensor in network.state_dict().items()
     }
-    part = path.with_suffix(".part")
-    save_file(tensors, str(part))
-    os.replace(part, path)
+    with written(path) as part:
+        save_file(tensors, str(part))
 
 
 def write_card(folder: Path, card: Mapping[str, Any]) -> None:
-    """Write card.json atomically. Raises ModelError when a key that loading needs is missing."""
+    """Write card.json, whole or not at all. Raises ModelError when a key that loading needs is missing."""
     missing = [key for key in CARD_KEYS if key not in card]
     if missing:
         raise ModelError(f"{folder}: card lacks {missing[0]!r}")
-    part = folder / "card.json.part"
-    part.write_text(json.dumps(card, indent=1) + "\n")
-    os.replace(part, folder / "card.json")
+    with written(folder / "card.json") as part:
+        part.write_text(json.dumps(card, indent=1) + "\n")
 
 
 def read_card(folder: Path) -> dict[str, Any]:

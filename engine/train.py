@@ -1,4 +1,4 @@
-"""Training: mock spectra in, a model folder out. Resumable after a kill at any moment.
+"""Training: mock spectra or labelled real ones in, a model folder out. Resumable after a kill at any moment.
 
 A run is a folder: config.json, log.jsonl (one line per measurement), member-<k>.checkpoint.safetensors while a member
 is trained, member-<k>.safetensors when it is final, card.json when all are. Running the same command again goes on
@@ -9,92 +9,70 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from engine import metrics
-from engine.dataset import Sample, on_grid
+from engine.dataset import WrongLabels, on_grid
 from engine.device import choose_device
 from engine.ensemble import Ensemble
+from engine.grid import Grid
+from engine.labelled import InTurn, LabelledSet, LabelledSource, Source, check_numbers, gather
+from engine.labelled.store import SHARES, SPLIT_RULE
 from engine.mock import Simulator
-from engine.networks import Network, build
-from engine.registry import card_base, load_members, save_member, sha256_of, write_card
+from engine.networks import build
+from engine.plan import CHUNK, TrainConfig
+from engine.registry import ModelError, card_base, load_members, save_member, sha256_of, write_card, written
 from engine.survey import load_survey
+from engine.trainer import Trainer
+from engine.versions import next_name
 from engine.warmstart import begin_from
 
-CHUNK = 512  # mock spectra made at once
 LIMITS = (
     "Trained on simulated spectra only. Objects of none of the classes are called what they resemble most. p(z) is not "
     "calibrated. 13-class labels follow simulated label rules."
 )
+OWN_LIMITS = (
+    "Trained on the labels of a catalogue, errors and all. Numbers are of its own validation and test objects, few or "
+    "unlike others as these may be. Objects of none of the classes are called what they resemble most."
+)
+FEW = 5  # validation objects of a class below which its error is not taken from them
 Progress = Callable[[dict[str, Any]], None]
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """Everything a run depends on; saved with it.
-
-    survey, network : names; network_config : settings that differ from the network's defaults
-    members : how many, with seeds seed, seed + 1, ...; processes : how many are trained at a time, sharing the cores
-    minutes : training time of each member; spectra : number of spectra of each member, instead of minutes
-    templates : the template folder, else $GASNET_TEMPLATES
-    start_from : model (name or folder) or run whose members the members start from, of this survey or another
-    rate_scale : factor on the network's learning rate; less than 1 keeps more of what a start knew
-    """
-
-    survey: str = "sdss"
-    network: str = "matched"
-    members: int = 5
-    minutes: float | None = None
-    spectra: int | None = 120_000
-    batch_size: int = 128
-    seed: int = 0
-    device: str = "auto"
-    templates: str | None = None
-    name: str | None = None
-    validation: int = 2600
-    checkpoint_seconds: float = 120.0
-    processes: int = 1
-    network_config: dict[str, Any] | None = None
-    start_from: str | None = None
-    rate_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        if (self.minutes is None) == (self.spectra is None):
-            raise ValueError("TrainConfig: give either minutes or spectra, the budget of one member")
-        for field, low in (("members", 1), ("batch_size", 2), ("validation", 26), ("processes", 1)):
-            if getattr(self, field) < low:
-                raise ValueError(f"TrainConfig: {field} is {getattr(self, field)}; it must be at least {low}")
-
-
-def train(config: TrainConfig, out: str | Path, progress: Progress | None = None) -> Path:
+def train(
+    config: TrainConfig, out: str | Path, progress: Progress | None = None, notice: Callable[[str], None] = print
+) -> Path:
     """Train, or go on training, an ensemble; returns the model folder (out).
 
-    progress is called with {member, done (0-1), rate (spectra/s), loss, eta (s)} about once a second.
-    Raises SurveyError, TemplateError, or ValueError when `out` holds a run of another configuration.
+    progress is called with {member, done (0-1), rate (spectra/s), loss, eta (s)} about once a second, notice with what
+    a person should know of labelled spectra: what was left out, what is scarce.
+    Raises SurveyError, TemplateError, CatalogError, ModelError (disk full, no model to start from), or ValueError when
+    `out` holds a run of another configuration.
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     _remember(config, folder)
-    survey = load_survey(config.survey)
     device = choose_device(config.device)
+    if config.own_data:
+        found = _own_data(config, folder, notice)
+        scarce = check_numbers(found, load_survey(config.survey), bool(config.own_data.mix or config.start_from))
+        if scarce:
+            notice(scarce)
     missing = [k for k in range(config.members) if not (folder / f"member-{k}.safetensors").is_file()]
     if config.processes > 1 and len(missing) > 1:
         _train_side_by_side(config, folder, missing, progress or (lambda _: None))
     elif missing:
-        simulator = Simulator(survey, config.templates)
+        source = _source(config, folder)
         for k in missing:
-            _train_member(config, folder, k, simulator, device, progress or (lambda _: None))
+            _train_member(config, folder, k, source, device, progress or (lambda _: None))
     _finish(config, folder)
     return folder
 
@@ -105,7 +83,7 @@ def _train_side_by_side(config: TrainConfig, folder: Path, missing: list[int], p
     context = multiprocessing.get_context("spawn")
     told: Any = context.SimpleQueue()
     threads = max(1, torch.get_num_threads() // config.processes)
-    with ProcessPoolExecutor(config.processes, context, _begin_worker, (config, told, threads)) as pool:
+    with ProcessPoolExecutor(config.processes, context, _begin_worker, (config, folder, told, threads)) as pool:
         work = {pool.submit(_train_alone, config, folder, k) for k in missing}
         while work:
             done, work = wait(work, timeout=1.0)
@@ -115,16 +93,36 @@ def _train_side_by_side(config: TrainConfig, folder: Path, missing: list[int], p
                 future.result()
 
 
-_worker: dict[str, Any] = {}  # in a worker process: where it tells its progress, and its simulator
+_worker: dict[str, Any] = {}  # in a worker process: where it tells its progress, and its source of spectra
 
 
-def _begin_worker(config: TrainConfig, told: Any, threads: int) -> None:
+def _begin_worker(config: TrainConfig, folder: Path, told: Any, threads: int) -> None:
     torch.set_num_threads(threads)
-    _worker.update(told=told, simulator=Simulator(load_survey(config.survey), config.templates))
+    _worker.update(told=told, source=_source(config, folder))
 
 
 def _train_alone(config: TrainConfig, folder: Path, k: int) -> None:
-    _train_member(config, folder, k, _worker["simulator"], choose_device(config.device), _worker["told"].put)
+    _train_member(config, folder, k, _worker["source"], choose_device(config.device), _worker["told"].put)
+
+
+def _source(config: TrainConfig, folder: Path) -> Source:
+    """Where training spectra come from: mocks, or labelled real ones with a share of mocks."""
+    survey, own = load_survey(config.survey), config.own_data
+    mocks = Simulator(survey, config.templates) if own is None or own.mix else None
+    if own is None:
+        assert mocks is not None
+        return WrongLabels(mocks, config.label_noise, config.noisy_classes or ()) if config.label_noise else mocks
+    return LabelledSource(_own_data(config, folder), survey, _grid(config), own.shift, mocks, own.mix)
+
+
+def _own_data(config: TrainConfig, folder: Path, notice: Callable[[str], None] = print) -> LabelledSet:
+    assert config.own_data is not None
+    own = config.own_data
+    return gather(own.spectra, own.catalog, load_survey(config.survey), _grid(config), folder / "labelled", notice)
+
+
+def _grid(config: TrainConfig) -> Grid:
+    return build(config.network, load_survey(config.survey), config.network_config).grid
 
 
 def _remember(config: TrainConfig, folder: Path) -> None:
@@ -136,107 +134,26 @@ def _remember(config: TrainConfig, folder: Path) -> None:
         for key, value in new.items():
             if key not in _FREE and old.get(key) != value:
                 raise ValueError(f"{path}: this run has {key} = {old.get(key)!r}, not {value!r}; use another --out")
-    path.write_text(json.dumps({key: value for key, value in new.items() if key != "templates"}, indent=1) + "\n")
+    with written(path) as part:
+        part.write_text(json.dumps({key: value for key, value in new.items() if key != "templates"}, indent=1) + "\n")
 
 
 _FREE = ("members", "device", "templates", "checkpoint_seconds", "processes")  # may change when a run goes on
 
 
-class _Trainer:
-    """One member in training: network, optimiser, clock, and the checkpoint that holds them."""
-
-    def __init__(self, config: TrainConfig, k: int, network: Network, checkpoint: Path) -> None:
-        self.config, self.k, self.network, self.checkpoint = config, k, network, checkpoint
-        self.parameters = dict(network.named_parameters())
-        self.optimiser = torch.optim.AdamW(self.parameters.values(), weight_decay=network.weight_decay)
-        self.chunk, self.seconds = 0, 0.0
-        for candidate in (checkpoint, checkpoint.with_suffix(".previous")):
-            if candidate.is_file() and self._restore(candidate):
-                break
-
-    @property
-    def spectra(self) -> int:
-        return self.chunk * CHUNK
-
-    @property
-    def done(self) -> float:
-        """The part of the budget used, 0 to 1."""
-        if self.config.spectra is not None:
-            return min(1.0, self.spectra / self.config.spectra)
-        return min(1.0, self.seconds / (60 * (self.config.minutes or 1)))
-
-    def learn(self, sample: Sample) -> dict[str, float]:
-        """One pass over a chunk in batches; mean of the loss's parts."""
-        self.network.train()
-        began = time.monotonic()
-        totals: dict[str, float] = {}
-        batches = sample.batches(self.config.batch_size)
-        for flux, ivar, label, z in batches:
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.config.rate_scale * self.network.learning_rate(self.done)
-            loss, parts = self.network.loss(flux, ivar, label, z)
-            if not torch.isfinite(loss):
-                raise FloatingPointError(f"loss of member {self.k} is not finite after {self.spectra} spectra")
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.parameters.values(), 5.0)
-            self.optimiser.step()
-            self.optimiser.zero_grad(set_to_none=True)
-            for name, value in {"loss": loss, **parts}.items():
-                totals[name] = totals.get(name, 0.0) + float(value.detach()) / len(batches)
-        self.chunk += 1
-        self.seconds += time.monotonic() - began
-        return totals
-
-    def save(self) -> None:
-        """Checkpoint as safetensors; the one before stays beside it in case the disk or the power fails now."""
-        tensors = {f"model.{name}": t.detach().clone() for name, t in self.network.state_dict().items()}
-        for name, parameter in self.parameters.items():
-            state = self.optimiser.state.get(parameter)
-            if state:
-                for key in ("exp_avg", "exp_avg_sq", "step"):
-                    tensors[f"{key}.{name}"] = state[key].detach().clone()
-        part = self.checkpoint.with_suffix(".part")
-        save_file(tensors, str(part), {"chunk": str(self.chunk), "seconds": repr(self.seconds)})
-        if self.checkpoint.is_file():
-            os.replace(self.checkpoint, self.checkpoint.with_suffix(".previous"))
-        os.replace(part, self.checkpoint)
-
-    def _restore(self, path: Path) -> bool:
-        try:
-            with safe_open(str(path), "pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-                facts = file.metadata()
-        except Exception as error:  # a torn file; the one before is tried next
-            print(f"{path}: unreadable checkpoint ({error}); using the one before")
-            return False
-        self.network.load_state_dict({n[6:]: t for n, t in tensors.items() if n.startswith("model.")})
-        for name, parameter in self.parameters.items():
-            if f"step.{name}" in tensors:
-                self.optimiser.state[parameter] = {
-                    key: tensors[f"{key}.{name}"] for key in ("exp_avg", "exp_avg_sq", "step")
-                }
-        self.chunk, self.seconds = int(facts["chunk"]), float(facts["seconds"])
-        return True
-
-    def forget(self) -> None:
-        """Remove the checkpoints once the member is final."""
-        for path in (self.checkpoint, self.checkpoint.with_suffix(".previous")):
-            path.unlink(missing_ok=True)
-
-
 def _train_member(
-    config: TrainConfig, folder: Path, k: int, simulator: Simulator, device: torch.device, progress: Progress
+    config: TrainConfig, folder: Path, k: int, source: Source, device: torch.device, progress: Progress
 ) -> None:
     torch.manual_seed(config.seed + k)
-    network = build(config.network, simulator.survey, config.network_config).to(device)
-    trainer = _Trainer(config, k, network, folder / f"member-{k}.checkpoint.safetensors")
+    network = build(config.network, source.survey, config.network_config).to(device)
+    trainer = Trainer(config, k, network, folder / f"member-{k}.checkpoint.safetensors")
     if config.start_from and trainer.chunk == 0:
-        start = begin_from(network, simulator.survey, config.start_from, k)
+        start = begin_from(network, source.survey, config.start_from, k)
         _log(folder, {"member": k, "start": start.words()})
     saved = time.monotonic()
     began, at_start = time.monotonic(), trainer.done
     while trainer.done < 1:
-        batch = simulator.batch(CHUNK, [config.seed, k, trainer.chunk])
+        batch = source.batch(CHUNK, [config.seed, k, trainer.chunk])
         before = time.monotonic()
         losses = trainer.learn(on_grid(batch, network.grid, device))
         rate = CHUNK / (time.monotonic() - before)
@@ -254,15 +171,21 @@ def _train_member(
 
 
 def _log(folder: Path, facts: dict[str, Any]) -> None:
-    with (folder / "log.jsonl").open("a") as file:
-        file.write(json.dumps(facts) + "\n")
+    path = folder / "log.jsonl"
+    try:
+        with path.open("a") as file:
+            file.write(json.dumps(facts) + "\n")
+    except OSError as error:
+        raise ModelError(
+            f"{path}: cannot be written ({error.strerror}). Free some space; the same command goes on"
+        ) from error
 
 
 def _finish(config: TrainConfig, folder: Path) -> None:
     """Measure the ensemble on validation templates with the real redshift distribution, and write the card."""
     survey = load_survey(config.survey)
     network = build(config.network, survey, config.network_config)
-    name = config.name or f"{config.survey}-{config.network}-v1"
+    name = config.name or next_name(config.survey, config.network)
     seeds = [config.seed + k for k in range(config.members)]
     files = [folder / f"member-{k}.safetensors" for k in range(config.members)]
     members = [
@@ -270,7 +193,7 @@ def _finish(config: TrainConfig, folder: Path) -> None:
     ]
     card = card_base(name, survey, network, seeds) | {
         "members": members,
-        "training": _for_card(config),
+        "training": config.for_card(),
         "data": "mock spectra (docs/simulation.md)",
         "split": "by template: of every ten, eight for training, one for validation, one for tests",
         "date": time.strftime("%Y-%m-%d"),
@@ -281,21 +204,44 @@ def _finish(config: TrainConfig, folder: Path) -> None:
     write_card(folder, card)
     survey, _, loaded = load_members(folder)
     ensemble = Ensemble(survey, loaded, card, config.device)
+    if config.own_data:
+        write_card(folder, card | _own_card(config, ensemble, _own_data(config, folder)))
+        return
     simulator = Simulator(survey, config.templates, "validation", flat_share=0.0)
     mae, found = validation_metrics(ensemble, simulator, config.validation, config.seed)
     write_card(folder, card | {"mae": mae, "validation": found})
 
 
-def _for_card(config: TrainConfig) -> dict[str, Any]:
-    """The configuration without what names the machine."""
-    facts = {key: value for key, value in asdict(config).items() if key not in ("templates", "device", "processes")}
-    return facts | {"start_from": config.start_from and Path(config.start_from).name}
+def _own_card(config: TrainConfig, ensemble: Ensemble, found: LabelledSet) -> dict[str, Any]:
+    """What the card of a model says that learned from labelled spectra: data, split, numbers on the user's own."""
+    survey, own = ensemble.survey, config.own_data
+    measured: dict[str, Any] = {}
+    mae: dict[str, float] = {}
+    for split in ("validation", "test"):
+        source = InTurn(found, survey, ensemble.grid, split)
+        if len(source):
+            maes, measured[split] = validation_metrics(ensemble, source, len(source), config.seed)
+            mae = mae or maes
+    few = [survey.names[i] for i in survey.extragalactic if found.counts(survey, "validation")[survey.names[i]] < FEW]
+    limits = [OWN_LIMITS]
+    if few:
+        limits.append(f"Validation error of {', '.join(few)} not measured (fewer than {FEW} objects): limit of eq. 10.")
+    good = {survey.names[i]: survey.classes[i].good for i in survey.extragalactic}
+    share = f", with {own.mix:.0%} mock spectra in every batch" if own and own.mix else ""
+    return measured | {
+        "mae": {name: limit if name in few else mae[name] for name, limit in good.items()},
+        "data": f"{len(found.label)} labelled spectra of {found.facts['catalog']} ({found.facts['kind']}){share}",
+        "labelled": {split: found.counts(survey, split) for split, _ in SHARES}
+        | {"left_out": dict(found.left_out), "catalog_sha256": found.facts["catalog_sha256"]},
+        "split": SPLIT_RULE,
+        "limits": limits,
+    }
 
 
 def validation_metrics(
-    ensemble: Ensemble, simulator: Simulator, n: int, seed: int
+    ensemble: Ensemble, simulator: Source, n: int, seed: int
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """On n mock spectra of validation templates: MAE of each extragalactic class (eq. 12), and the card's metrics."""
+    """On n spectra of a validation source: MAE of each extragalactic class (eq. 12) that occurs, and the metrics."""
     survey = ensemble.survey
     types = np.array([c.spectype for c in survey.classes])
     labels, z_true, p_all, z_all = [], [], [], []
@@ -313,6 +259,8 @@ def validation_metrics(
     classes: dict[str, Any] = {}
     for i, klass in enumerate(survey.classes):
         here = label == i
+        if not here.any():
+            continue
         facts: dict[str, Any] = {"n": int(here.sum()), "accuracy": round(float((best[here] == i).mean()), 4)}
         facts["type_accuracy"] = round(float((types[best[here]] == klass.spectype).mean()), 4)
         if klass.good is not None:

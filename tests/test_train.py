@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import json
+import os
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from astropy.io import fits
+from astropy.table import Table
 from fake_templates import make_templates
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import engine
+from engine import ModelError
 from engine import train as training
+from engine.card import LATER, missing
 from engine.cli import app
+from engine.labelled import CatalogError
 from engine.mock import Simulator
+from engine.mock.files import simulate
+from engine.networks import build
+from engine.plan import OwnData
+from engine.registry import save_member
 from engine.train import CHUNK, TrainConfig, train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -190,12 +203,127 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(templates: Pa
     assert not list(tmp_path.glob("*checkpoint*"))
 
 
+# ---- labelled real spectra -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def night(templates: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 60 simulated spectra in SDSS format, and beside it spAll.fits with their labels."""
+    folder = tmp_path_factory.mktemp("night")
+    paths = simulate(small_simulator(engine.load_survey("sdss"), str(templates)), 60, 3, folder / "spectra")
+    rows = [fits.getdata(path, "SPECOBJ")[0] for path in paths]
+    names = ("PLATE", "MJD", "FIBERID", "CLASS", "SUBCLASS", "Z", "ZWARNING")
+    Table({name: [row[name] for row in rows] for name in names}).write(folder / "spAll.fits")
+    return folder
+
+
+def test_a_model_learns_from_labelled_spectra_in_sdss_format(templates: Path, night: Path, tmp_path: Path) -> None:
+    own = OwnData(str(night / "spectra"), str(night / "spAll.fits"), mix=0.25)
+    said: list[str] = []
+    seen: list[dict[str, Any]] = []
+    train(config(templates, own_data=own, spectra=10 * CHUNK), tmp_path, seen.append, said.append)
+    assert "read as SDSS spAll" in said[0]
+    assert "too few objects of some classes: STAR_A0" in said[1]
+    assert seen[-1]["loss"] < seen[0]["loss"]
+    ensemble = engine.load_ensemble(tmp_path, device="cpu")
+    card = ensemble.card
+    assert missing(card, but=LATER) == ()
+    counts = card["labelled"]
+    assert sum(sum(counts[split].values()) for split in ("train", "validation", "test")) == 60
+    assert card["validation"]["n"] == sum(counts["validation"].values())
+    assert card["test"]["n"] == sum(counts["test"].values())
+    assert card["training"]["own_data"] == {"spectra": "spectra", "catalog": "spAll.fits", "mix": 0.25, "shift": 8}
+    assert card["data"].startswith("60 labelled spectra of spAll.fits (SDSS spAll), with 25%")
+    assert set(card["mae"]) == {ensemble.survey.names[i] for i in ensemble.survey.extragalactic}
+    assert "by the sha256 of the object id" in card["split"]
+    assert str(tmp_path.parent) not in json.dumps(card), "no path of the machine"
+
+
+def test_a_run_on_labelled_spectra_goes_on_without_reading_them_again(
+    templates: Path, night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = OwnData(str(night / "spectra"), str(night / "spAll.fits"), mix=0.25)
+    plan = config(templates, own_data=own, spectra=2 * CHUNK)
+    with pytest.raises(Killed):
+        train(plan, tmp_path, kill_after(1), lambda _: None)
+    monkeypatch.setattr("engine.labelled.pairing.read", None)
+    seen: list[dict[str, Any]] = []
+    train(plan, tmp_path, seen.append, lambda _: None)
+    assert [facts["spectra"] for facts in seen] == [2 * CHUNK]
+
+
+def test_classes_with_too_few_objects_stop_a_run_from_nothing(templates: Path, night: Path, tmp_path: Path) -> None:
+    own = OwnData(str(night / "spectra"), str(night / "spAll.fits"))
+    with pytest.raises(CatalogError, match="too few objects of some classes: STAR_A0 5"):
+        train(config(templates, own_data=own), tmp_path, notice=lambda _: None)
+
+
+@pytest.mark.parametrize("changes", [{"mix": 1.0}, {"mix": -0.1}, {"shift": -1}])
+def test_own_data_out_of_bounds_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="OwnData"):
+        OwnData("spectra", "catalog", **changes)
+
+
+def test_a_catalogue_without_its_spectra_is_wrong_usage(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["train", "--out", str(tmp_path), "--catalog", "c.fits"])
+    assert "--catalog needs the folder of its spectra" in str(result.exception)
+
+
+# ---- a full disk -----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def files_of_at_most(n_bytes: int) -> Iterator[None]:
+    """Every write beyond that size fails, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_fills_while_checkpointing_leaves_the_checkpoint_before(templates: Path, tmp_path: Path) -> None:
+    plan = config(templates, spectra=4 * CHUNK)
+    with pytest.raises(Killed):
+        train(plan, tmp_path, kill_after(1))
+    before = (tmp_path / "member-0.checkpoint.safetensors").read_bytes()
+    with (
+        files_of_at_most(20_000),
+        pytest.raises(ModelError, match=r"checkpoint.safetensors: cannot be written .*space"),
+    ):
+        train(plan, tmp_path)
+    assert (tmp_path / "member-0.checkpoint.safetensors").read_bytes() == before
+    assert not list(tmp_path.glob("*.part"))
+    seen: list[dict[str, Any]] = []
+    train(plan, tmp_path, seen.append)
+    assert seen[0]["spectra"] == 2 * CHUNK
+
+
+@pytest.mark.parametrize("fails", ["save_file", "os.replace"])
+def test_a_disk_that_is_full_at_the_end_leaves_no_member_to_load(
+    templates: Path, tmp_path: Path, fails: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    network = build("matched", engine.load_survey("sdss"), TINY)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"engine.registry.{fails}", no_space)
+        with pytest.raises(ModelError, match=r"member-0\.safetensors: cannot be written \(No space left on device\)"):
+            save_member(network, tmp_path / "member-0.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_evaluate_prints_the_numbers_of_the_card_again(
     templates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = train(config(templates, validation=130), tmp_path)
     card = engine.load_ensemble(folder, device="cpu").card
     monkeypatch.setattr("engine.mock.Simulator", small_simulator)
-    out = CliRunner().invoke(app, ["evaluate", "--model", str(folder), "--templates", str(templates)]).output
-    accuracy = f"{card['validation']['accuracy']:g}"
-    assert f"{accuracy} ({accuracy})" in out
+    again = ["evaluate", str(folder), "mock", "--split", "validation", "--n", "130", "--templates", str(templates)]
+    out = CliRunner().invoke(app, again).output
+    accuracy = card["validation"]["accuracy"]
+    line = next(line for line in out.splitlines() if line.startswith("Mean of the classes"))
+    assert line.startswith(f"Mean of the classes: accuracy {accuracy:.3f} ± ")
+    assert line.endswith(f"({accuracy:.3g})")

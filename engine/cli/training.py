@@ -16,8 +16,19 @@ def train(
     survey: SurveyOption = "sdss",
     network: Annotated[str, typer.Option("--network", help="Network to train; see `gasnet networks`.")] = "matched",
     members: Annotated[int, typer.Option("--members", min=1, help="Networks in the ensemble.")] = 5,
-    spectra: Annotated[int | None, typer.Option(help="Mock spectra per member [default: 120000].")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Minutes per member, instead of --spectra.")] = None,
+    spectra: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|N", help="Folder of labelled spectra (with --catalog) or packed file; or N, as --budget."
+        ),
+    ] = None,
+    catalog: Annotated[
+        Path | None, typer.Option(help="Labels of the spectra: spAll-, zcatalog-like or plain; docs/own-data.md.")
+    ] = None,
+    mix: Annotated[float, typer.Option(min=0, max=0.99, help="Share of mock spectra among labelled ones.")] = 0.0,
+    shift: Annotated[int, typer.Option(min=0, max=100, help="Labelled spectra move by up to so many pixels.")] = 8,
+    budget: Annotated[int | None, typer.Option(help="Spectra each member learns from [default: 120000].")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Minutes per member, instead of --budget.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the first member.")] = 0,
     processes: Annotated[int, typer.Option(min=1, help="Members trained at a time; one per CPU core is fastest.")] = 1,
     name: Annotated[str | None, typer.Option(help="Name of the model in its card.")] = None,
@@ -25,16 +36,24 @@ def train(
         str | None, typer.Option("--from", help="Model or run whose members the members start from; of any survey.")
     ] = None,
     rate_scale: Annotated[float, typer.Option(min=0.001, max=10, help="Factor on the learning rate.")] = 1.0,
+    install: Annotated[bool, typer.Option("--install", help="Add the model to your own when it is trained.")] = False,
     device: DeviceOption = "auto",
     templates: TemplatesOption = None,
 ) -> None:
-    """Train an ensemble on mock spectra. It may be stopped at any moment; the same command goes on."""
-    from engine.train import TrainConfig
+    """Train an ensemble on mock spectra, or on labelled ones. It may be stopped; the same command goes on."""
+    from engine.plan import OwnData, TrainConfig
     from engine.train import train as run
+    from engine.versions import add
 
-    spectra = 120_000 if spectra is None and minutes is None else spectra
+    folder = spectra if spectra and not spectra.isdigit() else None
+    if catalog and not folder:
+        raise ValueError("--catalog needs the folder of its spectra: --spectra DIR")
+    if spectra and not folder:
+        budget = int(spectra)
     config = TrainConfig(
-        survey=survey, network=network, members=members, spectra=spectra, minutes=minutes, seed=seed, name=name,
+        survey=survey, network=network, members=members, minutes=minutes, seed=seed, name=name,
+        spectra=120_000 if budget is None and minutes is None else budget,
+        own_data=OwnData(folder, str(catalog) if catalog else None, mix, shift) if folder else None,
         start_from=start_from, rate_scale=rate_scale, device=device, processes=processes,
         templates=str(templates) if templates else None,
     )  # fmt: skip
@@ -46,5 +65,10 @@ def train(
             rate = f"member {facts['member'] + 1}/{members}, {facts['rate']:.0f} spectra/s, loss {facts['loss']:.3f}"
             advance(round(1000 * sum(done.values())), members * 1000, rate)
 
-        folder = run(config, out, show)
-    say(f"model in {folder}; try it: gasnet validate DIR --model {folder}")
+        model = run(config, out, show, say)
+    say(f"model in {model}; try it: gasnet validate DIR --survey {survey} --model {model}")
+    if install:
+        added = add(model, name)
+        say(f"added {added}; make it the current one: gasnet models promote {added} --reason ...")
+    else:
+        say(f"keep it among your own: gasnet models add {model}")

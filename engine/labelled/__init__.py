@@ -2,7 +2,7 @@
 
 from engine.labelled.catalog import KINDS, CatalogError, Entry, read_catalog
 from engine.labelled.pairing import gather
-from engine.labelled.source import InTurn, LabelledSource
+from engine.labelled.source import InTurn, LabelledSource, Source, check_numbers
 from engine.labelled.store import LabelledSet, open_set, split_of
 
 __all__ = [
@@ -12,6 +12,8 @@ __all__ = [
     "InTurn",
     "LabelledSet",
     "LabelledSource",
+    "Source",
+    "check_numbers",
     "gather",
     "open_set",
     "read_catalog",

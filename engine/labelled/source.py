@@ -98,8 +98,11 @@ class InTurn:
 
 
 def check_numbers(found: LabelledSet, survey: Survey, remedy: bool) -> str:
-    """Hold a set to MINIMUM objects of every class; with a remedy (mocks, or a start from a model of the same survey)
-    say in words what is scarce, else raise CatalogError naming the classes."""
+    """Hold a set to MINIMUM objects of every class: with a remedy (mocks, or a start from a model) say in words what is
+    scarce, else raise CatalogError naming the classes. Training and validation need an object each in any case."""
+    for split in ("train", "validation"):
+        if not len(found.rows(split)):
+            raise CatalogError(f"none of the {len(found.label)} objects falls to {split}; give more spectra")
     n = np.bincount(found.label, minlength=len(survey.names))
     scarce = [f"{name} {count}" for name, count in zip(survey.names, n, strict=True) if count < MINIMUM]
     if not scarce:
@@ -107,7 +110,7 @@ def check_numbers(found: LabelledSet, survey: Survey, remedy: bool) -> str:
     words = f"too few objects of some classes: {', '.join(scarce)}; at least {MINIMUM} of each teach it"
     if remedy:
         return f"{words}. What was known of them stays only as far as --mix or the start keeps it"
-    raise CatalogError(f"{words}. Add spectra, mix in mocks with --mix, or start --from a model of {survey.name}")
+    raise CatalogError(f"{words}. Add spectra, mix in mocks with --mix, or start --from a model")
 
 
 def noisier(batch: MockBatch, rng: np.random.Generator) -> MockBatch:

@@ -1,0 +1,99 @@
+"""One member in training, and the checkpoints that let it go on after a kill at any moment."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from engine.dataset import Sample
+from engine.networks import Network
+from engine.plan import CHUNK, TrainConfig
+from engine.registry import written
+
+
+class Trainer:
+    """One member in training: network, optimiser, clock, and the checkpoint that holds them."""
+
+    def __init__(self, config: TrainConfig, k: int, network: Network, checkpoint: Path) -> None:
+        self.config, self.k, self.network, self.checkpoint = config, k, network, checkpoint
+        self.parameters = dict(network.named_parameters())
+        self.optimiser = torch.optim.AdamW(self.parameters.values(), weight_decay=network.weight_decay)
+        self.chunk, self.seconds = 0, 0.0
+        for candidate in (checkpoint, checkpoint.with_suffix(".previous")):
+            if candidate.is_file() and self._restore(candidate):
+                break
+
+    @property
+    def spectra(self) -> int:
+        """How many were learned from."""
+        return self.chunk * CHUNK
+
+    @property
+    def done(self) -> float:
+        """The part of the budget used, 0 to 1."""
+        if self.config.spectra is not None:
+            return min(1.0, self.spectra / self.config.spectra)
+        return min(1.0, self.seconds / (60 * (self.config.minutes or 1)))
+
+    def learn(self, sample: Sample) -> dict[str, float]:
+        """One pass over a chunk in batches; mean of the loss's parts."""
+        self.network.train()
+        began = time.monotonic()
+        totals: dict[str, float] = {}
+        batches = sample.batches(self.config.batch_size)
+        for flux, ivar, label, z in batches:
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.config.rate_scale * self.network.learning_rate(self.done)
+            loss, parts = self.network.loss(flux, ivar, label, z)
+            if not torch.isfinite(loss):
+                raise FloatingPointError(f"loss of member {self.k} is not finite after {self.spectra} spectra")
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.parameters.values(), 5.0)
+            self.optimiser.step()
+            self.optimiser.zero_grad(set_to_none=True)
+            for name, value in {"loss": loss, **parts}.items():
+                totals[name] = totals.get(name, 0.0) + float(value.detach()) / len(batches)
+        self.chunk += 1
+        self.seconds += time.monotonic() - began
+        return totals
+
+    def save(self) -> None:
+        """Checkpoint as safetensors; the one before stays beside it in case the power fails now. Raises ModelError when
+        the disk is full; what was saved before stays."""
+        tensors = {f"model.{name}": t.detach().clone() for name, t in self.network.state_dict().items()}
+        for name, parameter in self.parameters.items():
+            state = self.optimiser.state.get(parameter)
+            if state:
+                for key in ("exp_avg", "exp_avg_sq", "step"):
+                    tensors[f"{key}.{name}"] = state[key].detach().clone()
+        with written(self.checkpoint) as part:
+            save_file(tensors, str(part), {"chunk": str(self.chunk), "seconds": repr(self.seconds)})
+            if self.checkpoint.is_file():
+                os.replace(self.checkpoint, self.checkpoint.with_suffix(".previous"))
+
+    def _restore(self, path: Path) -> bool:
+        try:
+            with safe_open(str(path), "pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+                facts = file.metadata()
+        except Exception as error:  # a torn file; the one before is tried next
+            print(f"{path}: unreadable checkpoint ({error}); using the one before")
+            return False
+        self.network.load_state_dict({n[6:]: t for n, t in tensors.items() if n.startswith("model.")})
+        for name, parameter in self.parameters.items():
+            if f"step.{name}" in tensors:
+                self.optimiser.state[parameter] = {
+                    key: tensors[f"{key}.{name}"] for key in ("exp_avg", "exp_avg_sq", "step")
+                }
+        self.chunk, self.seconds = int(facts["chunk"]), float(facts["seconds"])
+        return True
+
+    def forget(self) -> None:
+        """Remove the checkpoints once the member is final."""
+        for path in (self.checkpoint, self.checkpoint.with_suffix(".previous")):
+            path.unlink(missing_ok=True)
