@@ -59,8 +59,9 @@ def calibrate(
     simulator : of the validation templates, with redshifts as in nature (flat_share 0)
     progress : called with (spectra done, spectra in all)
     """
-    types = outlier_types(ensemble.survey) if kinds and per_type else ()
-    ask = _Asker(ensemble, n + n // 3 + per_type * len(types), progress or (lambda done, total: None))
+    kinds_of = outlier_types(ensemble.survey) if kinds and per_type else ()
+    types = [c.spectype for c in ensemble.survey.classes]
+    ask = _Asker(ensemble, n + n // 3 + per_type * len(kinds_of), progress or (lambda done, total: None))
     mocks = [simulator.batch(min(BATCH, n - start), [seed, SEED, start]) for start in range(0, n, BATCH)]
     known, seen = ask.known(mocks)
     odd = ask.seen(_strange(mocks, n // 3, np.random.default_rng([seed, SEED])))
@@ -73,9 +74,9 @@ def calibrate(
         "fitted": measured(calibration, known.take(first), *asked),
         "held_out": measured(calibration, known.take(~first), *asked),
     }
-    model = outliers.fit(seen.take(first), known.label[first], odd, seen.take(~first))
+    model = outliers.fit(seen.take(first), known.label[first], odd, seen.take(~first), types)
     ood = _measured_outliers(
-        model, seen.take(~first), {kind: _outliers(ask, kinds, kind, per_type, seed) for kind in types}
+        model, seen.take(~first), {kind: _outliers(ask, kinds, kind, per_type, seed) for kind in kinds_of}
     )
     return Calibrated(calibration, model, facts, ood)
 
@@ -186,8 +187,7 @@ def _measured_outliers(model: OutlierModel, usual: Seen, by_type: Mapping[str, S
         "threshold": 0.0,
         "flagged_mocks": round(float((score > 0).mean()), 4),
         "n_mocks": len(score),
-        "snr": [round(float(v), 2) for v in np.exp(model.knots)],
-        "logit_at_snr": [round(float(v), 3) for v in model.thresholds],
+        "by_type": "threshold by spectral type and SNR, in the file",
         "not_measured": [kind for kind, seen in by_type.items() if seen is None],
     }
     if scores:

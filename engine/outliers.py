@@ -1,14 +1,15 @@
 """None of these: a score of how little a spectrum looks like the classes a model was trained on.
 
-The evidence, each averaged over the members: the Mahalanobis distance of the classifier's features to the nearest
-class, and that relative to the distance to all mock spectra (Ren et al. 2021); the energy of the logits (Liu et al.
-2020); the members' disagreement (mutual information); and a linear reading of the features taught on mock spectra torn
-apart (engine.mock.strange). A quadratic logistic form of these and the SNR weighs them. The score is that form's logit
-less its threshold at the spectrum's SNR: above 0 is flagged.
+Two readings of the features that the members' class heads read, each a mean over the members: the relative Mahalanobis
+distance, to the nearest class less that to all mock spectra (Ren et al. 2021), and a linear reading taught on mock
+spectra torn apart (engine.mock.strange). Each is measured from its median among mock spectra of the same type and SNR,
+in units of the way to their highest FALSE_ALARMS. The score is their weighted sum less its threshold; above 0 is
+flagged.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -17,16 +18,16 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy.optimize import minimize
-from scipy.special import expit, log_softmax, logsumexp, softmax
+from scipy.special import expit, softmax
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 FILE = "outliers.safetensors"
-EVIDENCE = ("distance", "relative distance", "energy", "disagreement", "taught", "snr")
-FALSE_ALARMS = 0.02  # of mock spectra, at every SNR
+WEIGHTS = np.array([1.0, 1.5])  # of distance and taught reading (docs/log.md)
+FALSE_ALARMS = 0.02  # of mock spectra, for every type at every SNR
 SHRINK = 0.03  # of covariances, towards a sphere
-CLIP = 8.0  # standard deviations beyond which evidence counts no more
-SNR_BINS = 5
+SNR_BINS, FEWEST = 4, 40  # knots in SNR of each type, and spectra that one needs
 SNR_LIMITS = (0.3, 100.0)
 
 
@@ -49,11 +50,13 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class OutlierModel:
-    """Statistics of M members, F features, C classes, K terms of the quadratic form.
+    """Statistics of M members, F features, C classes, T spectral types.
 
     means : (M, C, F) of the classes; whiten : (M, F, F) of the spread about them; centre : (M, F) and whiten_all :
-    (M, F, F) of all mocks; taught : (M, F + 1) linear reading of the features; mean, std : (evidence,); weights : (K,)
-    knots, thresholds : (bins,) ln SNR and the logit that FALSE_ALARMS of the mocks exceed there
+    (M, F, F) of all mocks; taught : (M, F + 1) linear reading of the features
+    types : (C,) number of each class's spectral type
+    knots : (T, bins) ln SNR; middle, reach : (T, bins, 2) median of the readings there, and the way from it to the
+    highest FALSE_ALARMS; threshold : (T, bins) of the weighted sum
     """
 
     means: FloatArray
@@ -61,48 +64,44 @@ class OutlierModel:
     centre: FloatArray
     whiten_all: FloatArray
     taught: FloatArray
-    mean: FloatArray
-    std: FloatArray
-    weights: FloatArray
+    types: FloatArray
     knots: FloatArray
-    thresholds: FloatArray
+    middle: FloatArray
+    reach: FloatArray
+    threshold: FloatArray
 
     def score(self, seen: Seen) -> FloatArray:
         """(N,) how much more outlying than the threshold; above 0 is flagged. NaN where the networks' answers are."""
-        return self.logit(seen) - np.interp(_log_snr(seen.snr), self.knots, self.thresholds)
+        return self._weighed(seen, self.readings(seen), self.threshold)
 
-    def logit(self, seen: Seen) -> FloatArray:
-        """(N,) the quadratic form, before the threshold."""
-        x = np.clip((self.evidence(seen) - self.mean) / self.std, -CLIP, CLIP)
-        return np.asarray(_quadratic(x) @ self.weights)
-
-    def evidence(self, seen: Seen) -> FloatArray:
-        """(N, evidence) in the order of EVIDENCE."""
-        near, relative, taught = [], [], []
+    def readings(self, seen: Seen) -> FloatArray:
+        """(N, 2) relative distance and taught reading."""
+        relative, taught = [], []
         for k, raw in enumerate(seen.features):
             x = raw.astype(np.float64)
-            white = x @ self.whiten[k]
-            classes = self.means[k] @ self.whiten[k]
+            white, classes = x @ self.whiten[k], self.means[k] @ self.whiten[k]
             square = (white**2).sum(1)[:, None] - 2 * white @ classes.T + (classes**2).sum(1)
-            distance = square.min(axis=1)
-            overall = (((x - self.centre[k]) @ self.whiten_all[k]) ** 2).sum(axis=1)
-            near.append(distance)
-            relative.append(distance - overall)
+            relative.append(square.min(axis=1) - (((x - self.centre[k]) @ self.whiten_all[k]) ** 2).sum(axis=1))
             taught.append(x @ self.taught[k, :-1] + self.taught[k, -1])
-        logits = seen.logits.astype(np.float64)
-        p = softmax(logits, axis=-1)
-        entropy = -(p * log_softmax(logits, axis=-1)).sum(axis=-1).mean(axis=0)
-        mean = p.mean(axis=0)
-        information = -(mean * np.log(np.maximum(mean, 1e-12))).sum(axis=-1) - entropy
-        columns = (
-            np.log(np.maximum(np.mean(near, axis=0), 1e-6)),
-            np.mean(relative, axis=0),
-            -logsumexp(logits, axis=-1).mean(axis=0),
-            np.log(np.maximum(information, 1e-6)),
-            np.mean(taught, axis=0),
-            _log_snr(seen.snr),
-        )
-        return np.stack(columns, axis=1)
+        return np.stack([np.mean(relative, axis=0), np.mean(taught, axis=0)], axis=1)
+
+    def _weighed(self, seen: Seen, readings: FloatArray, threshold: FloatArray) -> FloatArray:
+        log_snr, kind = _log_snr(seen.snr), self.kind(seen)
+        out = np.full(len(readings), np.nan)
+        for t, knots in enumerate(self.knots):
+            here = kind == t
+            at = log_snr[here]
+            for j, weight in enumerate(WEIGHTS):
+                middle, reach = (np.interp(at, knots, table[t, :, j]) for table in (self.middle, self.reach))
+                part = weight * (readings[here, j] - middle) / reach
+                out[here] = part if j == 0 else out[here] + part
+            out[here] -= np.interp(at, knots, threshold[t])
+        return out
+
+    def kind(self, seen: Seen) -> IntArray:
+        """(N,) number of the spectral type of the most probable class."""
+        best = softmax(seen.logits.astype(np.float64), axis=-1).mean(axis=0).argmax(axis=-1)
+        return np.asarray(self.types[best], dtype=np.int64)
 
     def save(self, path: Path) -> None:
         """Write as float32 safetensors, under a temporary name first."""
@@ -127,24 +126,39 @@ class OutlierModel:
         return cls(**{name: array.astype(np.float64) for name, array in arrays.items()})
 
 
-def fit(known: Seen, label: NDArray[np.int64], strange: Seen, held_out: Seen) -> OutlierModel:
+def fit(known: Seen, label: IntArray, strange: Seen, held_out: Seen, spectypes: Sequence[str]) -> OutlierModel:
     """Learn what mock spectra look like and what strange ones do; set the threshold on mocks that were held out.
 
-    label : (N,) true classes of known
+    label : (N,) true classes of known; spectypes : (C,) of the classes
     """
     parts = [_distances(x.astype(np.float64), label, known.logits.shape[2]) for x in known.features]
     means, whiten, centre, whiten_all = (np.stack(a) for a in zip(*parts, strict=True))
     pairs = zip(known.features, strange.features, strict=True)
     taught = np.stack([_taught(a.astype(np.float64), b.astype(np.float64)) for a, b in pairs])
-    blank = OutlierModel(
-        means, whiten, centre, whiten_all, taught, np.zeros(len(EVIDENCE)), np.ones(len(EVIDENCE)),
-        np.zeros(_quadratic(np.zeros((1, len(EVIDENCE)))).shape[1]), np.array([0.0, 1.0]), np.zeros(2),
-    )  # fmt: skip
-    usual, odd = blank.evidence(known), blank.evidence(strange)
-    mean, std = usual.mean(axis=0), usual.std(axis=0) + 1e-6
-    a, b = (_quadratic(np.clip((x - mean) / std, -CLIP, CLIP)) for x in (usual, odd))
-    learned = _with(blank, mean=mean, std=std, weights=_logistic(a, b, 1e-3))
-    return _with(learned, **_thresholds(learned, held_out))
+    names = sorted(set(spectypes))
+    types = np.array([names.index(name) for name in spectypes], dtype=np.float64)
+    empty = np.zeros((len(names), SNR_BINS, len(WEIGHTS)))
+    model = OutlierModel(
+        means, whiten, centre, whiten_all, taught, types, empty[..., 0], empty, empty + 1, empty[..., 0]
+    )
+    bins = [_bins(model, known, t) for t in range(len(names))]
+    readings, log_snr = model.readings(known), _log_snr(known.snr)
+    knots = np.array([[np.median(log_snr[b]) for b in own] for own in bins]) + 1e-6 * np.arange(SNR_BINS)
+    middle = np.array([[np.median(readings[b], axis=0) for b in own] for own in bins])
+    high = np.array([[np.quantile(readings[b], 1 - FALSE_ALARMS, axis=0) for b in own] for own in bins])
+    model = _with(model, knots=knots, middle=middle, reach=np.maximum(high - middle, 1e-6))
+    free = model._weighed(held_out, model.readings(held_out), model.threshold)
+    bins = [_bins(model, held_out, t) for t in range(len(names))]
+    return _with(model, threshold=np.array([[np.quantile(free[b], 1 - FALSE_ALARMS) for b in own] for own in bins]))
+
+
+def _bins(model: OutlierModel, seen: Seen, kind: int) -> list[IntArray]:
+    """Rows of one spectral type in SNR_BINS bins of rising SNR; all spectra where the type has too few for that."""
+    rows = np.flatnonzero(model.kind(seen) == kind)
+    rows = rows if rows.size >= FEWEST else np.arange(len(seen.snr))
+    rows = rows[np.argsort(seen.snr[rows], kind="stable")]
+    bins = np.array_split(rows, max(1, min(SNR_BINS, rows.size // FEWEST)))
+    return [bins[min(k, len(bins) - 1)] for k in range(SNR_BINS)]
 
 
 def _with(model: OutlierModel, **changes: FloatArray) -> OutlierModel:
@@ -189,21 +203,6 @@ def _logistic(usual: FloatArray, odd: FloatArray, ridge: float) -> FloatArray:
         return float(value), x.T @ (share * (expit(logit) - y)) + 2 * ridge * w
 
     return np.asarray(minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 300}).x)
-
-
-def _thresholds(model: OutlierModel, held_out: Seen) -> dict[str, FloatArray]:
-    """The logit exceeded by FALSE_ALARMS of the mocks in each of a few bins of SNR."""
-    logit, log_snr = model.logit(held_out), _log_snr(held_out.snr)
-    order = np.argsort(log_snr, kind="stable")
-    bins = np.array_split(order, max(1, min(SNR_BINS, len(order) // 100)))
-    knots = np.array([np.median(log_snr[b]) for b in bins])
-    return {"knots": knots, "thresholds": np.array([np.quantile(logit[b], 1 - FALSE_ALARMS) for b in bins])}
-
-
-def _quadratic(x: FloatArray) -> FloatArray:
-    """(n, k) -> (n, 1 + k + k (k + 1) / 2): a constant, the columns and their products."""
-    i, j = np.triu_indices(x.shape[1])
-    return np.concatenate([np.ones((len(x), 1)), x, x[:, i] * x[:, j]], axis=1)
 
 
 def _log_snr(snr: FloatArray) -> FloatArray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -47,11 +46,8 @@ def show_calibration(card: Mapping[str, Any]) -> None:
     rows = [(name, *(_text(half.get(key)) for key in keys)) for name, half in halves.items()]
     print_table(("", *(key.replace("_", " ") for key in keys)), rows, f"{card['model']}: honesty of its probabilities")
     held = facts["held_out"]
-    by_snr = [
-        (snr, _text(held["ece_by_snr"][snr]), _text(held["ece_noise_by_snr"][snr]), _text(held["covers_68_by_snr"][snr]),
-         _text(held["covers_95_by_snr"][snr]))
-        for snr in held["ece_by_snr"]
-    ]  # fmt: skip
+    columns = ("ece_by_snr", "ece_noise_by_snr", "covers_68_by_snr", "covers_95_by_snr")
+    by_snr = [(snr, *(_text(held[key][snr]) for key in columns)) for snr in held["ece_by_snr"]]
     print_table(("SNR", "ece", "ece noise", "covers 68", "covers 95"), by_snr, "held out, by quarters of SNR")
     rows = [(name, _text(value), _text(held["ks_by_class"].get(name))) for name, value in held["ece_by_class"].items()]
     print_table(("class", "ece", "ks"), rows, "held out, by class")
