@@ -116,7 +116,7 @@ def mock_items(out: Path, templates: Path, n: int, seed: int, survey: Survey) ->
         arrays = {key: np.stack([getattr(item.spectrum, key) for item in made]) for key in ("wave", "flux", "ivar")}
         arrays |= {"z": np.array([item.label.z for item in made]), "truth": np.array([item.truth for item in made])}
         part = path.with_name(f"part-{path.name}")
-        np.savez(part, **arrays)
+        np.savez(part, allow_pickle=False, **arrays)
         part.replace(path)
     with np.load(path, allow_pickle=False) as kept:
         arrays = {key: kept[key] for key in kept.files}
@@ -141,9 +141,8 @@ def redrock_answers(
             f"{remembered.path}: no answer of redrock for {len(missing)} of {len(items)} spectra, the first "
             f"{missing[0].name}; leave --ours-only out to compute them"
         )
-    code = make() if missing else None
     for k, item in enumerate(missing):
-        remembered.add(item.spectrum, code.answer(item.spectrum))
+        remembered.add(item.spectrum, make().answer(item.spectrum))
         if (k + 1) % 20 == 0 or k + 1 == len(missing):
             terminal.print(f"redrock: {k + 1} of {len(missing)}")
     found = {item.name: remembered.get(item.spectrum) for item in items}
