@@ -110,7 +110,7 @@ def _parametric_stars(folder: Path, wave: np.ndarray, stars: np.ndarray, rng: np
 def _instruments(folder: Path) -> None:
     """Sky lines of DESI; throughput, sky, transmission and resolution of 4MOST; stacks of LRG and quasars."""
     sky_wave = np.arange(3500.0, 10000.0, 0.1)
-    sky = sum(300 * np.exp(-0.5 * ((sky_wave - line) / 0.2) ** 2) for line in (5578.9, 6302.0, 7753.0, 8889.0, 9400.0))
+    sky = sum(300 * np.exp(-0.5 * ((sky_wave - line) / 0.2) ** 2) for line in (5578.9, *range(7300, 9800, 24)))
     np.savez(folder / "desi/spec_sky.npz", wave=sky_wave, sky=sky)
     data = folder / "py4most/etc/data"
     arms = {"BLUE": (3671.0, 5549.0), "GREEN": (5220.0, 7228.0), "RED": (6884.0, 9524.0)}

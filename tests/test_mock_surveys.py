@@ -128,19 +128,20 @@ def test_native_noise_is_white_and_bad_pixels_are_few(name: str, simulators: dic
     good = seen.ivar > 0
     assert 0.001 < (~good).mean() < 0.08
     pull = np.where(good, seen.flux * np.sqrt(seen.ivar), 0)
-    pull = pull[:, 200:-200] - np.median(pull[:, 200:-200], axis=1, keepdims=True)
+    dark = (instrument.grid.wave > 6000) & (instrument.grid.wave < 7200)  # no sky lines, which leave residuals
+    pull = pull[:, dark] - np.median(pull[:, dark], axis=1, keepdims=True)
     step = pull[:, 1:] - pull[:, :-1]
     step[np.abs(step) > 5] = 0
     # Differences of white noise anticorrelate by half; correlated noise would by less.
     assert (step[:, 1:] * step[:, :-1]).mean() / step.var() == pytest.approx(-0.5, abs=0.05)
 
 
-def test_desis_blue_end_and_joins_are_noisier(simulators: dict[str, Simulator]) -> None:
+def test_desis_blue_end_and_the_first_pixels_of_an_arm_are_noisier(simulators: dict[str, Simulator]) -> None:
     instrument, wave = simulators["desi"].instrument, DESI_GRID.wave
     sigma, _ = instrument.sigma(np.ones((64, wave.size), np.float32), np.full(64, 3.0), np.random.default_rng(0))
     shape = np.median(sigma, axis=0)
     assert shape[wave < 4200].mean() > 1.4 * shape[(wave > 4600) & (wave < 5000)].mean()
-    assert shape[(wave > 5765) & (wave < 5795)].mean() > 1.1 * shape[(wave > 5700) & (wave < 5750)].mean()
+    assert shape[(wave > 5801) & (wave < 5808)].mean() > 2 * shape[(wave > 5700) & (wave < 5750)].mean()
 
 
 def test_4mosts_noise_is_that_of_photons(simulators: dict[str, Simulator]) -> None:

@@ -14,6 +14,7 @@ from engine.mock.templates import Float32Array, FloatArray, load, load_fits
 
 DESI_GRID = LinearGrid(3600.0, 9824.0, 7781)  # .8 A: the common pixels of DESI's coadds
 FOURMOST_GRID = LinearGrid(3700.0, 9500.0, 23201)  # .25 A: 4MOST's low-resolution spectrographs
+LINE_NOISE, LINE_POWER = 5.0, 1.5  # variance of DESI's sky lines over that between them, of strength 1
 ROWS = 32  # spectra at a time; more do not fit the processor's cache
 
 
@@ -48,7 +49,8 @@ class Spectrograph:
         self.x = np.linspace(-1, 1, grid.n, dtype=np.float32)
         # A line's error after subtraction looks like its derivative, and follows the square root of its strength.
         edges = np.gradient(np.sqrt(sky / sky.max()))
-        self.sky_edges = (edges / np.abs(edges).max()).astype(np.float32)
+        strong = max(np.percentile(np.abs(edges[grid.wave > 7700]), 99), 0.01 * np.abs(edges).max())
+        self.sky_edges = np.clip(edges / strong, -2, 2).astype(np.float32)
         self.absorbed = absorbed.astype(np.float32)
         self.arm_of = np.searchsorted(np.array(faults.arms), grid.wave)
 
@@ -123,44 +125,49 @@ class Spectrograph:
 
 
 class Desi(Spectrograph):
-    """DESI: three arms, sky-limited noise of the shape of real fibre spectra, 1.5 times larger in the blue.
+    """DESI: three arms with joins, noise of the shape that real DESI coadds have (docs/log.md), sky lines.
 
     DESI's extraction leaves neighbouring pixels uncorrelated (Bolton & Schlegel 2010), so the noise is white.
     """
 
     JOINS = ((5760.0, 5800.0), (7520.0, 7620.0))
+    # Median noise of eight real coadds relative to 6000-6500 A. The blue end is up to eight times noisier, and each
+    # arm's first pixels, where the other has ended.
+    NOISE = (
+        (3600, 9.5), (3650, 8.2), (3750, 5.2), (3900, 3.3), (4150, 2.3), (4450, 1.95), (4800, 1.48), (5250, 1.27),
+        (5600, 1.32), (5799, 1.38), (5801, 4.0), (5808, 3.5), (5815, 1.3), (5900, 1.28), (6250, 1.0), (6750, 0.79),
+        (7250, 0.74), (7510, 0.89), (7570, 0.79), (7619, 0.85), (7621, 1.25), (7640, 0.8), (7800, 0.69), (8200, 0.57),
+        (8600, 0.54), (9000, 0.53), (9350, 0.72), (9700, 0.81), (9824, 1.0),
+    )  # fmt: skip
 
     def __init__(self, folder: Path) -> None:
         wave = DESI_GRID.wave
         lines = load(folder, "desi/spec_sky.npz")
         per_pixel = round((wave[1] - wave[0]) / (lines["wave"][1] - lines["wave"][0]))
         sky = np.interp(wave, lines["wave"], uniform_filter1d(lines["sky"].astype(float), per_pixel))
-        sky = gaussian_filter1d(sky, 1.1)
+        sky = np.maximum(gaussian_filter1d(sky, 1.1), 0)  # running sums leave tiny negatives
         absorbed = np.zeros_like(wave)
         for low, high, depth in TELLURIC:
             absorbed += depth * ((wave > low) & (wave < high))
         middles = tuple(0.5 * (low + high) for low, high in self.JOINS)
-        super().__init__(DESI_GRID, Faults(arms=middles, lost_arm=0.01), sky + 1e-6, uniform_filter1d(absorbed, 20))
-        real = load(folder, "noise/noise_shape_1A.npz")
-        smooth = gaussian_filter1d(np.clip(real["sigma_rel"].astype(float), 0.2, 12), 120, axis=1, mode="nearest")
-        shape = np.stack([np.interp(wave, real["wave"], row) for row in smooth])
-        shape *= 1 + np.clip((4000 - wave) / 400, 0, 1)  # beyond the tabulated 4000-9000 A the noise rises
-        shape *= np.interp(wave, [4300, 4500], [1.5, 1.0])
-        shape *= 1 + np.clip((wave - 9300) / 1000, 0, 1)
-        lines_share = np.clip(sky / np.percentile(sky[wave > 7700], 90), 0, 4)
-        self.shape = (shape * np.sqrt(1 + 0.8 * lines_share)).astype(np.float32)
-        inside = [(wave > low) & (wave < high) for low, high in self.JOINS]
-        self.joins = np.any(inside, axis=0).astype(np.float32)
+        faults = Faults(arms=middles, runs=1.0, singles=40, lost_arm=0.01)
+        super().__init__(DESI_GRID, faults, sky + 1e-6, uniform_filter1d(absorbed, 20))
+        table = np.array(self.NOISE)
+        excess = (sky / np.percentile(sky[(wave > 7700) & (wave < 9300)], 90)) ** LINE_POWER
+        self.shape = (np.interp(wave, *table.T) * np.sqrt(1 + LINE_NOISE * excess)).astype(np.float32)
+        # How the shape differs from spectrum to spectrum: a tilt, and the blue end by itself.
+        self.tilt = np.log(wave / 6250).astype(np.float32)
+        self.blue = np.clip((4800 - wave) / 1000, 0, 1).astype(np.float32)
 
     def lsf_kms(self, wave: FloatArray) -> FloatArray:
         """R from 2000 at 3600 A to 5000 at 9800 A."""
         return 299792.458 / 2.355 / np.interp(wave, [3600, 9800], [2000, 5000])
 
     def sigma(self, flux: Float32Array, snr: FloatArray, rng: np.random.Generator) -> tuple[Float32Array, Float32Array]:
-        """See Spectrograph; joins of arms are noisier, and the object's own photons count where it is bright."""
+        """See Spectrograph; the object's own photons count where it is bright."""
         n = len(flux)
-        sigma = self.shape[rng.integers(0, len(self.shape), n)]
-        sigma *= 1 + rng.uniform(0, 0.5, (n, 1)).astype(np.float32) * self.joins
+        tilt, blue = rng.normal(0, 0.2, (2, n, 1)).astype(np.float32)
+        sigma = self.shape * np.exp(tilt * self.tilt + blue * self.blue)
         level = np.median(np.abs(flux[:, ::16]), axis=1, keepdims=True) + 1e-12
         photon = (rng.random((n, 1)) * np.clip(snr / 15, 0, 2)[:, None]).astype(np.float32) ** 2
         sigma *= np.sqrt(1 + photon * np.clip(flux / level, 0.05, 8))
