@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from engine import metrics
+from engine.calibrate import calibrate_model
 from engine.dataset import WrongLabels, on_grid
 from engine.device import choose_device
 from engine.ensemble import Ensemble
@@ -36,8 +37,9 @@ from engine.versions import next_name
 from engine.warmstart import begin_from
 
 LIMITS = (
-    "Trained on simulated spectra only. Objects of none of the classes are called what they resemble most. p(z) is not "
-    "calibrated. 13-class labels follow simulated label rules."
+    "Trained on simulated spectra only. Objects of none of the classes are called what they resemble most; the "
+    "outlier score flags many, not all. Probabilities are calibrated on simulated spectra, whose classes are equally "
+    "frequent. Labels follow simulated label rules."
 )
 OWN_LIMITS = (
     "Trained on the labels of a catalogue, errors and all. Numbers are of its own validation and test objects, few or "
@@ -210,6 +212,8 @@ def _finish(config: TrainConfig, folder: Path) -> None:
     simulator = Simulator(survey, config.templates, "validation", flat_share=0.0)
     mae, found = validation_metrics(ensemble, simulator, config.validation, config.seed)
     write_card(folder, card | {"mae": mae, "validation": found})
+    n, per_type = config.validation, config.validation // 32
+    calibrate_model(folder, simulator, n, config.seed, config.templates, per_type, config.device)
 
 
 def _own_card(config: TrainConfig, ensemble: Ensemble, found: LabelledSet) -> dict[str, Any]:

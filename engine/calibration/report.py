@@ -87,7 +87,7 @@ def flags(
         "good": metrics.fraction(good),
         "robust": _kept(zerr_by_mae <= 1, good),
         "reliable": _kept(confidence >= calibration.confident, good),
-        "as_many_as_robust": _kept(confidence >= _cut(confidence, (zerr_by_mae <= 1).mean()), good),
+        "as_many_as_robust": _kept(confidence >= _cut(confidence, metrics.fraction(zerr_by_mae <= 1)), good),
         "curves": {"robust": keeping(-zerr_by_mae, good), "reliable": keeping(confidence, good)},
     }
 
