@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from engine.grid import Grid
-from engine.mock import MockBatch
+from engine.mock import MockBatch, Simulator
 from engine.resample import resample
 
 
@@ -30,6 +31,27 @@ class Sample:
             (self.flux[s : s + size], self.ivar[s : s + size], self.label[s : s + size], self.z[s : s + size])
             for s in starts
         ]
+
+
+class WrongLabels:
+    """Mock spectra of a simulator, a share of the labels of some classes replaced by another of them: what the errors
+    of a catalogue do to a network (paper Appendix A). The redshifts stay true."""
+
+    def __init__(self, simulator: Simulator, share: float, classes: Sequence[str]) -> None:
+        self.simulator, self.share, self.classes = simulator, share, classes
+        self.survey = simulator.survey
+
+    def batch(self, n: int, seed: int | list[int]) -> MockBatch:
+        """n spectra, reproducible from the seed; see Simulator.batch."""
+        made = self.simulator.batch(n, seed)
+        rng = np.random.default_rng([*np.atleast_1d(seed), 7])
+        index = np.array([self.survey.index(name) for name in self.classes])
+        wrong = np.flatnonzero(np.isin(made.label, index) & (rng.random(n) < self.share))
+        step = rng.integers(1, len(index), wrong.size)
+        place = np.argsort(index)[np.searchsorted(np.sort(index), made.label[wrong])]
+        label = made.label.copy()
+        label[wrong] = index[(place + step) % len(index)]
+        return replace(made, label=label)
 
 
 def on_grid(batch: MockBatch, grid: Grid, device: torch.device) -> Sample:
