@@ -12,7 +12,9 @@ import engine
 from engine.mock import MockBatch, Simulator
 from engine.mock.files import simulate
 from engine.mock.galaxies import Lines, relabel
-from engine.mock.instrument import SDSS_GRID
+from engine.mock.instrument import SDSS_GRID, Instrument
+from engine.mock.quasars import Quasars
+from engine.mock.stars import colour_weight, sdss_type
 from engine.mock.templates import REST, TemplateError, add_lines, air_to_vacuum, shifted, split_of, to_rest_grid
 
 
@@ -73,6 +75,63 @@ def test_native_noise_is_correlated_between_neighbours_as_in_real_coadds(simulat
         lag_one = (noise[which, 1:] * noise[which, :-1]).mean() / noise[which].var()
         assert 0.1 < lag_one < 0.25
     assert noise[boss].std() < noise[~boss].std() < 1.05, "the pipelines overestimate their errors, BOSS's more"
+
+
+def _with_sky_line(folder: Path, wave: float) -> Instrument:
+    """An instrument whose noise has one strong sky line."""
+    pixels = np.linspace(4000, 9000, 5001)
+    shape = 1 + 4 * np.exp(-0.5 * ((pixels - wave) / 2) ** 2)
+    (folder / "noise").mkdir()
+    np.savez(folder / "noise/noise_shape_1A.npz", wave=pixels, sigma_rel=np.stack([shape] * 4), snr=np.ones(4))
+    return Instrument(folder)
+
+
+def test_a_strong_sky_line_is_masked_in_faint_spectra_and_not_in_bright_ones(tmp_path: Path) -> None:
+    instrument, line = _with_sky_line(tmp_path, 8830.0), np.abs(SDSS_GRID.wave - 8830).argmin()
+    clean, boss = np.ones((200, SDSS_GRID.n), dtype=np.float32), np.ones(200, dtype=bool)
+    masked = {
+        snr: (instrument.observe(clean, np.full(200, snr), boss, np.random.default_rng(2)).ivar[:, line] == 0).mean()
+        for snr in (2.0, 100.0)
+    }
+    assert masked[2.0] > 0.7
+    assert masked[100.0] < 0.1
+
+
+def test_the_sky_line_makes_noise_in_faint_spectra_and_not_in_bright_ones(tmp_path: Path) -> None:
+    instrument, line = _with_sky_line(tmp_path, 7000.0), np.abs(SDSS_GRID.wave - 7000).argmin()
+    clean, boss = np.ones((2, SDSS_GRID.n), dtype=np.float32), np.ones(2, dtype=bool)
+    sigma, brightness = instrument._sigma(clean, np.array([2.0, 100.0]), boss, np.random.default_rng(2))
+    excess = sigma[:, line] / sigma[:, line + 60]
+    assert brightness[0] < 1 < brightness[1]
+    assert excess[0] > 3
+    assert excess[1] < 1.5
+
+
+def test_intervening_metals_absorb_and_only_beyond_half_a_redshift(templates: Path) -> None:
+    flux, z = np.ones((60, SDSS_GRID.n), dtype=np.float32), np.repeat([0.3, 2.0], 30)
+    Quasars(templates, "train", 10)._metals(flux, SDSS_GRID, z, np.random.default_rng(1))
+    assert (flux[:30] == 1).all()
+    absorbed = (flux[30:] < 0.95).any(axis=1)
+    assert 0.15 < absorbed.mean() < 0.6
+    assert (flux >= 0).all()
+
+
+def test_the_balmer_continuum_rises_to_its_edge_and_ends_there(templates: Path) -> None:
+    balmer = Quasars(templates, "train", 10).balmer
+    at = {wave: balmer[np.abs(REST.wave - wave).argmin()] for wave in (2000, 3500, 5000)}
+    assert at[2000] < at[3500]
+    assert at[5000] < 0.05 * at[3500]
+
+
+def test_a_star_whose_colour_does_not_fit_its_type_is_rarely_drawn(templates: Path) -> None:
+    with np.load(templates / "PyHammer/templates.npz") as arrays:
+        wave, flux = arrays["wave"], arrays["flux"]
+    plain = to_rest_grid(wave, flux[:1])
+    odd = to_rest_grid(wave, flux[:1] * (wave / 5500) ** 3)  # a cubic takes this up, so the type stays
+    types = sdss_type(templates, odd)[1]
+    assert types[0] == sdss_type(templates, plain)[1][0]
+    assert colour_weight(templates, plain, types)[0] > 0.9
+    assert colour_weight(templates, odd, types)[0] < 0.1
 
 
 def test_splits_share_no_template() -> None:

@@ -30,9 +30,7 @@ class Stars:
         self.pure = [np.flatnonzero(best == name) for name in SDSS_TYPES]
         near = np.isin(best, NEIGHBOURS)
         self.near = [np.flatnonzero(near & (seven == name)) for name in SDSS_TYPES]
-        # The cubic makes labels blind to colour, but stars whose colour does not fit their lines are rare.
-        offset = _colour(self.flux) - _colour_of_type(folder, seven)
-        self.weight = 0.05 + np.exp(-0.5 * (offset / COLOUR_SCATTER) ** 2)
+        self.weight = colour_weight(folder, self.flux, seven)
 
     def draw(self, type_index: NDArray[np.int64], rng: np.random.Generator) -> tuple[Float32Array, FloatArray]:
         """Rest-frame spectra (B, REST.n) of the given types and radial velocities as z (B,).
@@ -107,9 +105,11 @@ def _colour(flux: Float32Array) -> FloatArray:
     return np.log(np.maximum(ratio, 1e-3)).astype(np.float64)
 
 
-def _colour_of_type(folder: Path, name: NDArray[np.str_]) -> FloatArray:
-    """(n,) the colour of SDSS's own template of each named type."""
+def colour_weight(folder: Path, flux: Float32Array, types: NDArray[np.str_]) -> FloatArray:
+    """How often (n,) each spectrum on the rest grid is drawn, by how well its colour is that of SDSS's own template of
+    its type: the cubic makes labels blind to colour, but stars whose colour does not fit their lines are rare."""
     templates = load(folder, "idlspec2d/spEigenStar-53724.npz")
     colour = _colour(to_rest_grid(templates["wave"].astype(float), templates["flux"]))
     of_type = dict(zip(templates["names"].astype(str), colour, strict=True))
-    return np.array([of_type[k] for k in name])
+    offset = _colour(flux) - np.array([of_type[name] for name in types])
+    return np.asarray(0.05 + np.exp(-0.5 * (offset / COLOUR_SCATTER) ** 2))
