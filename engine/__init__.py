@@ -13,14 +13,18 @@ from engine.spectrum import Label, Spectrum, SpectrumError
 from engine.survey import Survey, SurveyError, assets_dir, load_survey, survey_names
 
 if TYPE_CHECKING:
+    from engine.card import Section, card_sections
     from engine.ensemble import Ensemble, load_ensemble
     from engine.explain import confusion, pull, same_z, standing, strongest, why
     from engine.gradients import Saliency, saliency
     from engine.lines import Line, load_lines
     from engine.readers import read
     from engine.registry import ModelError, model_names
+    from engine.versions import current_model, served_surveys
 
 _LAZY = {
+    "Section": "engine.card",
+    "card_sections": "engine.card",
     "Ensemble": "engine.ensemble",
     "load_ensemble": "engine.ensemble",
     "Line": "engine.lines",
@@ -28,6 +32,8 @@ _LAZY = {
     "read": "engine.readers",
     "ModelError": "engine.registry",
     "model_names": "engine.registry",
+    "current_model": "engine.versions",
+    "served_surveys": "engine.versions",
     "Saliency": "engine.gradients",
     "confusion": "engine.explain",
     "pull": "engine.explain",
@@ -45,13 +51,16 @@ __all__ = [
     "ModelError",
     "Prediction",
     "Saliency",
+    "Section",
     "Spectrum",
     "SpectrumError",
     "Survey",
     "SurveyError",
     "ZWarn",
     "assets_dir",
+    "card_sections",
     "confusion",
+    "current_model",
     "load_ensemble",
     "load_lines",
     "load_survey",
@@ -60,6 +69,7 @@ __all__ = [
     "read",
     "saliency",
     "same_z",
+    "served_surveys",
     "standing",
     "strongest",
     "survey_names",

@@ -64,7 +64,7 @@ def _get(card: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def sections(card: Mapping[str, Any]) -> tuple[Section, ...]:
+def card_sections(card: Mapping[str, Any]) -> tuple[Section, ...]:
     """The card as text, in reading order; what is missing says so."""
     return (
         _what(card),

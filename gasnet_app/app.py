@@ -13,11 +13,12 @@ from engine import load_lines
 from gasnet_app import theme
 from gasnet_app.intake import sample_paths
 from gasnet_app.keys import HELP, Keyboard
+from gasnet_app.model_view import ModelView
 from gasnet_app.objects_view import ObjectsView
 from gasnet_app.redshift_view import RedshiftView
 from gasnet_app.spectrum_view import SpectrumView
 from gasnet_app.state import Explorer
-from gasnet_app.worker import Worker, shared_worker
+from gasnet_app.worker import Worker, first_survey, shared_worker
 
 HEADER = 40
 BAR = {
@@ -37,12 +38,13 @@ def build_page(worker: Worker | None = None) -> pmui.Page:
     """A page for one session. Raises nothing for a missing model: the page says what is missing."""
     pn.extension("filedropper", "tabulator", notifications=True, reconnect=True, respect_explicit_sizing=True)
     hv.extension("bokeh")
-    explorer = Explorer(worker or shared_worker())
+    explorer = Explorer(worker or shared_worker(first_survey()))
     lines = load_lines()
     marker = Span(location=0, dimension="height", line_width=1.5, line_dash="4 3", name="marker")
     spectrum = SpectrumView(explorer, lines, marker)
     redshift = RedshiftView(explorer, lines, marker)
     objects = ObjectsView(explorer)
+    model = ModelView(explorer)
     views = (objects, spectrum, redshift)
 
     help_dialog = pmui.Dialog(_help(), title="Keys", close_on_click=True)
@@ -52,8 +54,8 @@ def build_page(worker: Worker | None = None) -> pmui.Page:
         styles={"height": f"calc(100vh - {HEADER + 8}px)"}, sizing_mode="stretch_both",
     )  # fmt: skip
     page = pmui.Page(
-        title="GaSNet Explorer", main=[body, keyboard, help_dialog], theme_config=theme.material(),
-        header=[pn.Spacer(sizing_mode="stretch_width"), _about(explorer)],
+        title="GaSNet Explorer", main=[body, keyboard, help_dialog, model.dialog], theme_config=theme.material(),
+        header=[pn.Spacer(sizing_mode="stretch_width"), model.view],
         busy_indicator=None, sx=BAR,
     )  # fmt: skip
     page.param.watch(lambda event: _apply(views, event.new), "dark_theme")
@@ -75,12 +77,6 @@ def _apply(views: tuple[Any, ...], dark: bool) -> None:
     palette = theme.palette(dark)
     for view in views:
         view.apply(palette)
-
-
-def _about(explorer: Explorer) -> pn.pane.HTML:
-    survey = explorer.worker.survey
-    text = f"{pn.util.escape(survey.title)} &middot; {pn.util.escape(survey.model)} &middot; press ? for keys"
-    return theme.html(f'<div class="quiet">{text}</div>', sizing_mode=None, margin=(10, 8))
 
 
 def _help() -> pn.pane.HTML:

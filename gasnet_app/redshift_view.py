@@ -84,7 +84,6 @@ class RedshiftView:
     def __init__(self, explorer: Explorer, lines: Sequence[Line], marker: Span) -> None:
         self.explorer, self.lines, self.marker = explorer, list(lines), marker
         self.palette = theme.palette(False)
-        self.colours = theme.class_colours(explorer.worker.survey)
         self.what, self.where, self.why, self.flags = (theme.html() for _ in range(4))
         self.bar_pane = pn.pane.HoloViews(None, sizing_mode="stretch_width", height=120, linked_axes=False)
         self._build_pdf()
@@ -171,7 +170,8 @@ class RedshiftView:
 
     def _bars(self, data: Prediction) -> hv.Overlay:
         rows = class_rows(data)[::-1]
-        bars = hv.Bars([(short_class(name), p, self.colours[name]) for name, p, _ in rows], "class", ["p", "colour"])
+        colours = theme.class_colours(self.explorer.worker.survey)
+        bars = hv.Bars([(short_class(name), p, colours[name]) for name, p, _ in rows], "class", ["p", "colour"])
         points = hv.Scatter([(short_class(name), m) for name, _, members in rows for m in members], "class", "p")
         bars = bars.opts(invert_axes=True, color="colour", line_width=0, bar_width=0.55)
         points = points.opts(color=self.palette.ink, size=9, alpha=0.7, marker="dash", angle=90, invert_axes=True)

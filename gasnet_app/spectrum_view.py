@@ -146,6 +146,7 @@ class SpectrumView:
         explorer.param.watch(self._later(self._show_spectrum), ["selected", "smoothing"])
         explorer.param.watch(self._later(self._show_lines), ["selected", "z", "lines", "prediction"])
         explorer.param.watch(self._later(self._show_saliency), ["saliency"])
+        explorer.param.watch(self._later(self._reach), ["worker"])
         explorer.param.watch(self._later(self._show_status),
                              ["spectrum_stage", "prediction_stage", "saliency_stage", "reading"])  # fmt: skip
         for show in (self._show_spectrum, self._show_lines, self._show_saliency, self._show_status):
@@ -201,8 +202,15 @@ class SpectrumView:
                  text_font_size=theme.SMALL, text_font=value(theme.FONT))  # fmt: skip
         return fig
 
+    def _farthest(self) -> float:
+        """The largest redshift of the survey's classes."""
+        return max(c.z_range[1] for c in self.explorer.worker.survey.classes if c.z_range)
+
+    def _reach(self) -> None:
+        self.slider.end, self.typed.high = math.log1p(self._farthest()), self._farthest()
+
     def _build_controls(self) -> None:
-        top = max(c.z_range[1] for c in self.explorer.worker.survey.classes if c.z_range)
+        top = self._farthest()
         self.slider = Slider(start=math.log1p(LOWEST_Z), end=math.log1p(top), step=1e-5, value=0.0, show_value=False,
                              title=None, sizing_mode="stretch_width", name="z slider", margin=(10, 12))  # fmt: skip
         self.typed = NumericInput(value=None, mode="float", low=LOWEST_Z, high=top, placeholder="z", width=92,

@@ -89,11 +89,11 @@ class Explorer(param.Parameterized):
     prediction_stage: Stage = param.ClassSelector(class_=Stage, default=EMPTY)
     saliency_stage: Stage = param.ClassSelector(class_=Stage, default=EMPTY)
     reading: str = param.String("", doc="What is being read, in words; empty when nothing is")
+    worker: Worker = param.Parameter(doc="The engine of the survey whose classes and model answer")
     problem: str = param.String("", doc="What keeps the engine from answering, in words; empty when it answers")
 
     def __init__(self, worker: Worker, **params: Any) -> None:
-        super().__init__(**params)
-        self.worker = worker
+        super().__init__(worker=worker, **params)
         self._generation = 0
         self._closed = False
 
@@ -161,7 +161,8 @@ class Explorer(param.Parameterized):
 
     async def _answer_the_rest(self) -> None:
         """Ask about every object that has no answer yet, a small batch at a time."""
-        while not self._closed:
+        worker = self.worker
+        while not self._closed and worker is self.worker:
             left = [r for r in self.records.values() if r.spectrum is not None and r.answer is None][:BATCH]
             if not left or self.problem:
                 return
@@ -200,14 +201,17 @@ class Explorer(param.Parameterized):
 
     async def _predict(self, records: Sequence[Record], wanted: Callable[[], bool] = lambda: True) -> list[Prediction]:
         """Predictions of these records, kept in short form in the table; an empty list when the engine cannot."""
+        worker = self.worker
         try:
-            found = await self.worker.predict([r.spectrum for r in records if r.spectrum is not None], wanted)
+            found = await worker.predict([r.spectrum for r in records if r.spectrum is not None], wanted)
         except (ModelError, SurveyError) as error:
             self.problem = str(error)
             return []
         except Exception as error:  # a fault of ours: the page says so and goes on, the log has it whole
             log.exception("prediction failed")
             self.problem = f"The engine failed ({type(error).__name__}: {error}). Please report this."
+            return []
+        if worker is not self.worker:  # another survey was chosen meanwhile: these are not its classes
             return []
         self.problem = ""
         answered = {r.key: replace(r, answer=Answer.of(p)) for r, p in zip(records, found, strict=bool(found))}
@@ -225,6 +229,18 @@ class Explorer(param.Parameterized):
             return
         if mine == self._generation:
             self.param.update(saliency=found, saliency_stage=DONE)
+
+    async def use(self, worker: Worker) -> None:
+        """Ask another survey's ensemble from now on. Spectra stay, every answer is asked for anew."""
+        if worker is self.worker or self._closed:
+            return
+        self._generation += 1
+        bare = {key: replace(record, answer=None) for key, record in self.records.items()}
+        self.param.update(prediction=None, saliency=None, problem="", z=None, worker=worker,
+                          records=MappingProxyType(bare))  # fmt: skip
+        if self.selected:
+            await self.select(self.selected)
+        await self._answer_the_rest()
 
     # ---- moving about --------------------------------------------------------------------------------------------
 

@@ -146,3 +146,16 @@ DROPPER_CSS = f"""
 .filepond--drop-label label {{ font-size: {BODY}; }}
 .filepond--list-scroller, .filepond--list {{ display: none; }}
 """
+CARD_CSS = """
+h3 { font-size: 13px; font-weight: 600; margin: 18px 0 4px; }
+h3:first-child { margin-top: 0; }
+p { margin: 0 0 4px; max-width: 70ch; }
+dl { display: grid; grid-template-columns: minmax(9em, max-content) 1fr; gap: 2px 16px; margin: 0; }
+dt { opacity: .7; }
+dd { margin: 0; overflow-wrap: anywhere; }
+table { border-collapse: collapse; margin-top: 6px; }
+th { text-align: left; font-weight: 400; opacity: .7; padding: 2px 16px 2px 0; }
+td { padding: 2px 16px 2px 0; overflow-wrap: anywhere; }
+td:not(:first-child) { font-variant-numeric: tabular-nums; }
+tbody tr { border-top: 1px solid var(--border-color); }
+"""

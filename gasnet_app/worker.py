@@ -9,7 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from engine import Ensemble, Prediction, Saliency, Spectrum, Survey, load_ensemble, load_survey, saliency
+from engine import (
+    Ensemble,
+    Prediction,
+    Saliency,
+    Spectrum,
+    Survey,
+    load_ensemble,
+    load_survey,
+    saliency,
+    served_surveys,
+)
 from gasnet_app.intake import Upload, open_path, open_upload
 
 T = TypeVar("T")
@@ -21,7 +31,8 @@ def _always() -> bool:
 
 
 class Worker:
-    """Awaitable engine. Reading runs beside inference; inference runs on one thread, in the order asked for.
+    """Awaitable engine of one survey. Reading runs beside inference; inference runs on one thread, shared by all
+    workers of the process, in the order asked for.
 
     survey_name : survey whose classes and model answer; load : how its ensemble is loaded, once, at the first question
     """
@@ -29,7 +40,7 @@ class Worker:
     def __init__(self, survey_name: str = "sdss", load: Callable[[str], Ensemble] = load_ensemble) -> None:
         self.survey: Survey = load_survey(survey_name)
         self._load = functools.cache(lambda: load(survey_name))
-        self._engine = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+        self._engine = _engine_thread()
 
     async def _ask(self, question: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._engine, question)
@@ -57,6 +68,17 @@ class Worker:
 
 
 @functools.cache
-def shared_worker() -> Worker:
-    """The one worker of this process; every session asks it."""
-    return Worker()
+def _engine_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+
+
+@functools.cache
+def shared_worker(survey_name: str) -> Worker:
+    """The one worker of this process for a survey; every session asks it."""
+    return Worker(survey_name)
+
+
+def first_survey() -> str:
+    """The survey that a page opens with: SDSS, or the first that has a model where SDSS has none."""
+    served = served_surveys()
+    return "sdss" if "sdss" in served or not served else served[0]

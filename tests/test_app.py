@@ -15,6 +15,7 @@ from bokeh.models import Span
 from makers import galaxy, make_sdss
 
 from engine import (
+    Ensemble,
     Label,
     ModelError,
     Prediction,
@@ -33,6 +34,7 @@ from engine import (
 )
 from gasnet_app import theme
 from gasnet_app.intake import Upload, open_upload, safe_name, uploads
+from gasnet_app.model_view import ModelView
 from gasnet_app.objects_view import ObjectsView, failures_html, table
 from gasnet_app.redshift_view import RedshiftView, choose_peak, class_rows, flags_html, pdf_columns
 from gasnet_app.spectrum_view import SpectrumView, flux_columns, flux_label, robust_limits, smoothed
@@ -445,12 +447,99 @@ def test_the_table_pages_above_a_thousand_rows_and_marks_the_selected():
     assert v.table.selection == [7]
 
 
+# ---- the model in use ------------------------------------------------------------------------------------------------
+
+
+class OtherDesk(Desk):
+    """A desk of the coarse classes."""
+
+    survey = load_survey("coarse")
+
+    async def predict(self, spectra: list[Spectrum], wanted: Callable[[], bool] = lambda: True) -> list[Prediction]:
+        found = await super().predict(spectra, wanted)
+        return [replace(p, survey=self.survey, p=np.r_[0.1, 0.8, 0.1], p_members=np.tile([0.1, 0.8, 0.1], (3, 1)),
+                        z_classes=(1, 2), pdf=p.pdf[:2], pdf_members=p.pdf_members[:, :2], z=p.z[:2], zerr=p.zerr[:2],
+                        z_members=p.z_members[:, :2], mae=p.mae[:2]) for p in found]  # fmt: skip
+
+
+def test_another_survey_answers_for_every_object_anew():
+    e = loaded("a", "b")
+    view = RedshiftView(e, LINES, Span(location=0, dimension="height"))
+    spectrum_view = SpectrumView(e, LINES, Span(location=0, dimension="height"))
+    asyncio.run(e.use(OtherDesk()))
+    assert [r.answer.class_name for r in e.records.values() if r.answer] == ["GALAXY", "GALAXY"]
+    assert e.prediction is not None
+    assert e.prediction.survey.name == "coarse"
+    assert "GALAXY" in view.what.object
+    assert spectrum_view.typed.high == max(c.z_range[1] for c in OtherDesk.survey.classes if c.z_range)
+
+
+def test_an_answer_of_the_survey_before_is_dropped():
+    async def scene() -> Explorer:
+        e = explorer()
+        e.worker.gate = asyncio.Event()  # type: ignore[attr-defined]
+        before = e.worker
+        loading = asyncio.create_task(e.load([Path("slow.fits")]))
+        await asyncio.sleep(0.05)
+        choosing = asyncio.create_task(e.use(OtherDesk()))
+        await asyncio.sleep(0.05)
+        before.gate.set()  # type: ignore[attr-defined]
+        await asyncio.gather(loading, choosing)
+        return e
+
+    e = asyncio.run(scene())
+    assert e.records["slow"].answer is not None
+    assert e.records["slow"].answer.class_name == "GALAXY", "not the GALAXY_STARFORMING of the survey before"
+
+
+def test_only_surveys_with_a_model_are_offered(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gasnet_app.model_view.served_surveys", lambda: ("sdss",))
+    view = ModelView(explorer())
+    assert list(view.survey.options.values()) == ["sdss"]
+    assert view.survey.disabled, "nothing to choose"
+    monkeypatch.setattr("gasnet_app.model_view.served_surveys", lambda: ("coarse", "sdss"))
+    view = ModelView(explorer())
+    assert list(view.survey.options.values()) == ["coarse", "sdss"]
+    assert not view.survey.disabled
+    assert view.survey.value == "sdss"
+
+
+def test_the_card_of_the_model_in_use_opens_from_the_header():
+    e = explorer()
+    view = ModelView(e)
+    card = Ensemble.untrained("matched", SURVEY, n_members=1)
+    facts = card.card | {"survey": "sdss", "survey_sha256": "ab" * 32, "network": "matched", "classes": SURVEY.names,
+                         "config": {}, "grid": card.grid.to_dict(), "zgrid": card.zgrid.to_dict(), "members": [],
+                         "limits": "never <b>trained</b>"}  # fmt: skip
+
+    async def give() -> dict:
+        return facts
+
+    e.worker.card = give  # type: ignore[method-assign]
+    asyncio.run(view._open(None))
+    assert view.dialog.open
+    assert view.dialog.title == "untrained-matched"
+    assert "<h3>Calibration</h3><p>not calibrated</p>" in view.card.object
+    assert "never &lt;b&gt;trained&lt;/b&gt;" in view.card.object, "a card is text"
+
+
+def test_without_a_model_the_card_says_what_is_missing():
+    e = explorer()
+    view = ModelView(e)
+
+    async def fail() -> dict:
+        raise ModelError("survey sdss has no model yet")
+
+    e.worker.card = fail  # type: ignore[method-assign]
+    asyncio.run(view._open(None))
+    assert (view.dialog.open, view.dialog.title) == (True, "No model")
+    assert "no model yet" in view.card.object
+
+
 # ---- the engine behind it --------------------------------------------------------------------------------------------
 
 
 def test_the_worker_loads_its_ensemble_once_and_answers_in_order():
-    from engine import Ensemble
-
     calls = []
 
     def load(name: str) -> Ensemble:

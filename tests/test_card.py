@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import engine
-from engine.card import LATER, REQUIRED, missing, sections
+from engine.card import LATER, REQUIRED, card_sections, missing
 from engine.cli import app
 from engine.registry import find_model, read_card
 from engine.survey import assets_dir
@@ -53,7 +53,7 @@ def test_a_member_without_its_checksum_is_named() -> None:
 
 
 def test_a_card_reads_in_sections() -> None:
-    text = {section.title: section for section in sections(CARD)}
+    text = {section.title: section for section in card_sections(CARD)}
     assert ("reads", "4096 px, log, 3600-9243 A in vacuum") in text["What it is"].facts
     numbers = text["Numbers on validation data"]
     assert ("measured", "2026-11-25, n = 26") in numbers.facts
@@ -65,7 +65,7 @@ def test_a_card_reads_in_sections() -> None:
 
 
 def test_what_was_not_measured_says_so() -> None:
-    text = {section.title: section for section in sections(CARD | {"calibration": None, "ood": None})}
+    text = {section.title: section for section in card_sections(CARD | {"calibration": None, "ood": None})}
     assert text["Calibration"].words == ("not calibrated",)
     assert "no threshold" in text["None of these"].words[0]
 
@@ -73,7 +73,7 @@ def test_what_was_not_measured_says_so() -> None:
 def test_the_command_prints_the_whole_card() -> None:
     name = engine.load_survey("sdss").model
     printed = CliRunner().invoke(app, ["models", "show", name]).output
-    for section in sections(read_card(find_model(name))):
+    for section in card_sections(read_card(find_model(name))):
         assert section.title in printed
         for row in section.rows:
             assert all(cell in printed for cell in row)

@@ -58,7 +58,7 @@ def listing(context: typer.Context) -> None:
 @models.command()
 def show(name: Annotated[str, typer.Argument(metavar="NAME", help="Model, survey, or folder of a run.")]) -> None:
     """Print a model's card: what it is, data, split, numbers, calibration, limits, checksums, licence."""
-    from engine.card import missing, sections
+    from engine.card import card_sections, missing
     from engine.registry import find_model, read_card
     from engine.survey import load_survey, survey_names
     from engine.versions import current_folder
@@ -67,7 +67,7 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help="Model, survey
     card = read_card(folder)
     console = screen()
     console.print(Text(card["model"], style="bold"), Text(str(folder), style="dim"))
-    for section in sections(card):
+    for section in card_sections(card):
         console.print(_rendered(section))
     lacks = missing(card)
     if lacks:

@@ -1,0 +1,69 @@
+"""The model in use: which survey's classes answer, by which model, and that model's card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+from engine import ModelError, Section, SurveyError, card_sections, current_model, load_survey, served_surveys
+from gasnet_app import theme
+from gasnet_app.state import Explorer
+from gasnet_app.worker import shared_worker
+
+escape = pn.util.escape
+
+
+def card_html(sections: Sequence[Section]) -> str:
+    """A model card as text: a heading for each part, facts in two columns, tables."""
+    return "".join(_section(section) for section in sections)
+
+
+def _section(section: Section) -> str:
+    words = "".join(f"<p>{escape(line)}</p>" for line in section.words)
+    facts = "".join(f"<dt>{escape(what)}</dt><dd>{escape(value)}</dd>" for what, value in section.facts)
+    head = "".join(f"<th>{escape(name)}</th>" for name in section.head)
+    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in section.rows)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if section.rows else ""
+    return f"<h3>{escape(section.title)}</h3>{words}{f'<dl>{facts}</dl>' if facts else ''}{table}"
+
+
+class ModelView:
+    """The right end of the page's header: the survey, to be changed where several have a model, and a button that
+    opens the card."""
+
+    def __init__(self, explorer: Explorer) -> None:
+        self.explorer = explorer
+        names = {load_survey(name).title: name for name in served_surveys()}
+        own = explorer.worker.survey
+        self.survey = pmui.Select(
+            options=names or {own.title: own.name}, value=own.name, size="small", variant="standard", width=170,
+            margin=(6, 8), css_classes=["survey"], disabled=len(names) < 2,
+        )  # fmt: skip
+        self.button = pmui.Button(
+            label=current_model(own), variant="text", size="small", margin=(6, 0), css_classes=["model"],
+            description="What this model is, was trained on, and can be trusted with", sx={"textTransform": "none"},
+        )  # fmt: skip
+        keys = theme.html('<div class="quiet">press ? for keys</div>', sizing_mode=None, margin=(11, 12))
+        self.card = theme.html(stylesheets=[theme.TEXT_CSS, theme.CARD_CSS])
+        self.dialog = pmui.Dialog(
+            self.card, title="Model card", close_on_click=True, show_close_button=True, width_option="md",
+            scroll="paper",
+        )  # fmt: skip
+        self.view = pn.Row(self.survey, self.button, keys, sizing_mode=None)
+        self.survey.param.watch(self._choose, "value")
+        self.button.on_click(self._open)
+        explorer.param.watch(lambda event: self.button.param.update(label=current_model(event.new.survey)), "worker")
+
+    async def _choose(self, event: Any) -> None:
+        await self.explorer.use(shared_worker(event.new))
+
+    async def _open(self, _event: Any) -> None:
+        try:
+            card = await self.explorer.worker.card()
+            self.dialog.title, self.card.object = str(card["model"]), card_html(card_sections(card))
+        except (ModelError, SurveyError) as error:
+            self.dialog.title, self.card.object = "No model", f'<div class="bad">{escape(str(error))}</div>'
+        self.dialog.open = True
