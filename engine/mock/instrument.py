@@ -88,7 +88,7 @@ class Instrument:
         scale = np.exp(rng.uniform(-1, 4, (n, 1))).astype(np.float32)
         observed = (flux + noise * sigma) * scale
         sigma *= scale * np.exp(self._ripple(boss, brightness, rng))
-        ivar = covered / sigma**2
+        ivar = np.asarray(covered / sigma**2, dtype=np.float32)
         self._drop_pixels(ivar, brightness, rng)
         return Observed(np.where(covered, observed, 0).astype(np.float32), ivar.astype(np.float32))
 
