@@ -1,9 +1,9 @@
-"""Commands that measure a model: validate, evaluate."""
+"""Commands that measure models: validate, evaluate, experiment."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -80,6 +80,32 @@ def evaluate(
     print_evaluation(result)
     if report:
         _write(result, report)
+
+
+@app.command()
+def experiment(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="contamination, snr, train-size or coarse.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of runs and results; the same command goes on there.")],
+    scale: Annotated[
+        str, typer.Option("--scale", help="smoke, small or full: members, spectra, test spectra.")
+    ] = "small",
+    device: DeviceOption = "auto",
+    templates: TemplatesOption = None,
+) -> None:
+    """Ask one of the paper's questions again: what wrong labels, noise, few spectra or coarse classes do (Appendices
+    A-C). It trains ensembles; runs that are in --out already are taken from there."""
+    from engine.experiments import experiment as run
+    from engine.report import print_outcome
+
+    out.mkdir(parents=True, exist_ok=True)
+    with progress(name) as advance:
+
+        def show(facts: dict[str, Any]) -> None:
+            advance(round(1000 * facts["done"]), 1000, f"member {facts['member'] + 1}, loss {facts['loss']:.3f}")
+
+        found = run(name, out, scale, str(templates) if templates else None, device, show)
+    print_outcome(found)
+    say(f"all numbers in {out / f'{name}-{scale}.json'}")
 
 
 def _write(result: Evaluation, folder: Path) -> None:
