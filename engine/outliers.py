@@ -26,6 +26,7 @@ IntArray = NDArray[np.int64]
 FILE = "outliers.safetensors"
 WEIGHTS = np.array([1.0, 1.5])  # of distance and taught reading (docs/log.md)
 FALSE_ALARMS = 0.02  # of mock spectra, for every type at every SNR
+LEAST = -1.0  # of a reading: however usual a spectrum looks to one, it does not silence the other
 SHRINK = 0.03  # of covariances, towards a sphere
 SNR_BINS, FEWEST = 4, 40  # knots in SNR of each type, and spectra that one needs
 SNR_LIMITS = (0.3, 100.0)
@@ -93,7 +94,7 @@ class OutlierModel:
             at = log_snr[here]
             for j, weight in enumerate(WEIGHTS):
                 middle, reach = (np.interp(at, knots, table[t, :, j]) for table in (self.middle, self.reach))
-                part = weight * (readings[here, j] - middle) / reach
+                part = weight * np.maximum((readings[here, j] - middle) / reach, LEAST)
                 out[here] = part if j == 0 else out[here] + part
             out[here] -= np.interp(at, knots, threshold[t])
         return out
