@@ -12,6 +12,9 @@ TABLES = {
     "networks": "benchmarks.networks",
     "peers": "benchmarks.peers",
     "realism": "benchmarks.realism",
+    "crosscheck": "benchmarks.crosscheck",
+    "uncertainty": "benchmarks.uncertainty",
+    "outliers": "benchmarks.outliers",
 }
 
 
