@@ -188,7 +188,8 @@ def add(run: str | Path, name: str | None = None) -> str:
     part = home_models_dir() / f".{name}.{os.getpid()}.part"
     try:
         part.mkdir(parents=True)
-        for file in [*(member["file"] for member in card["members"]), "log.jsonl"]:
+        outliers = (card.get("ood") or {}).get("file")
+        for file in [*(member["file"] for member in card["members"]), *([outliers] if outliers else []), "log.jsonl"]:
             if (folder / file).is_file():
                 shutil.copyfile(folder / file, part / file)
         write_card(part, card | {"model": name})
