@@ -268,10 +268,12 @@ def test_mocks_and_the_files_that_simulate_writes_are_judged_by_what_was_simulat
     assert found.objects.known.all()
     assert found.left_out == (("a", "b"),)
     assert np.isfinite(found.objects.pit[found.objects.far]).all()
+    assert (np.isfinite(found.objects.vdisp) == (found.objects.spectype == "GALAXY")).all()
     paths = simulate(simulator, 13, 5, tmp_path)
     items = list(labelled(tmp_path, []))
     assert [item.class_in(SURVEY) for item in items] == [fits.getheader(path)["TRUECLS"] for path in paths]
     assert {item.group for item in items} == {MOCK}
+    assert [math.isfinite(item.vdisp) for item in items] == [item.label.spectype == "GALAXY" for item in items]
     coarse = load_survey("coarse")
     assert [item.class_in(coarse) for item in items] == [item.label.spectype for item in items]
 

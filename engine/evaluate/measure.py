@@ -103,12 +103,11 @@ def mocks(simulator: Simulator, n: int, seed: int, survey: Survey) -> Iterator[L
     same = simulator.survey.names == survey.names
     for start in range(0, n, BATCH):
         batch = simulator.batch(min(BATCH, n - start), [seed, 999_983, start])
-        vdisp = getattr(batch, "vdisp", None)
         for k, label in enumerate(batch.label):
             name = f"mock-{seed}-{start + k:05d}"
             truth = Label(classes[label].spectype, "", float(batch.z[k]), zwarning=0)
             spectrum = Spectrum(batch.wave, batch.flux[k], batch.ivar[k], name, MOCK, label=truth)
-            sigma = math.nan if vdisp is None else float(vdisp[k])
+            sigma = math.nan if batch.vdisp is None else float(batch.vdisp[k])
             yield Labelled(MOCK, name, truth, spectrum, classes[label].name if same else "", sigma)
 
 

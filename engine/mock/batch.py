@@ -25,6 +25,7 @@ class MockBatch:
     flux, ivar : (B, n) float32; ivar is 0 at bad pixels, flux too where nothing was observed
     label : (B,) class index; z : (B,) redshift, 0 for stars; snr : (B,) the median SNR per native pixel asked for
     grid : the native pixels
+    vdisp : (B,) velocity dispersion that the lines of galaxies were drawn with, km/s, NaN for others; or None
     """
 
     flux: Float32Array
@@ -33,6 +34,7 @@ class MockBatch:
     z: FloatArray
     snr: FloatArray
     grid: Grid = SDSS_GRID
+    vdisp: FloatArray | None = None
 
     @property
     def wave(self) -> FloatArray:
@@ -41,7 +43,8 @@ class MockBatch:
 
     def first(self, n: int) -> MockBatch:
         """The first n spectra."""
-        return MockBatch(self.flux[:n], self.ivar[:n], self.label[:n], self.z[:n], self.snr[:n], self.grid)
+        vdisp = None if self.vdisp is None else self.vdisp[:n]
+        return MockBatch(self.flux[:n], self.ivar[:n], self.label[:n], self.z[:n], self.snr[:n], self.grid, vdisp)
 
     @classmethod
     def joined(cls, batches: Sequence[MockBatch]) -> MockBatch:

@@ -98,6 +98,8 @@ def _header(cards: Mapping[str, object], batch: MockBatch, k: int, truth: Survey
     header["TRUECLS"] = (truth.name, "class simulated")
     header["TRUEZ"] = (float(batch.z[k]), "redshift simulated")
     header["TRUESNR"] = (float(batch.snr[k]), "median SNR per pixel simulated")
+    if batch.vdisp is not None and np.isfinite(batch.vdisp[k]):
+        header["TRUEVD"] = (float(batch.vdisp[k]), "velocity dispersion of the lines, km/s")
     return header
 
 

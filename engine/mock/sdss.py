@@ -5,6 +5,7 @@ The coarse survey is the same sky with the classes collapsed (paper Appendix B).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ from engine.prediction import C_KMS
 from engine.survey import Survey, load_survey
 
 LABEL_SCATTER = {"GALAXY": 3e-5, "QSO": 1.2e-3}  # of z / (1 + z): the pipeline's own error in real labels
-Drawn = tuple[Float32Array, NDArray[np.int64], FloatArray]  # noise-free flux, label, z
+# Noise-free flux, label, z, velocity dispersion (NaN where there is none).
+Drawn = tuple[Float32Array, NDArray[np.int64], FloatArray, FloatArray]
 
 
 class SdssScene:
@@ -44,14 +46,16 @@ class SdssScene:
         n = len(wanted)
         z, snr, boss = self._redshifts(wanted, rng)
         clean = np.empty((n, self.grid.n), dtype=np.float32)
-        label = wanted.astype(np.int64)
+        label, vdisp = wanted.astype(np.int64), np.full(n, np.nan)
         types = np.array([c.spectype for c in self.survey.classes])[wanted]
         for spectype, simulate in (("STAR", self._stars), ("GALAXY", self._galaxies), ("QSO", self._quasars)):
             here = np.flatnonzero(types == spectype)
             if here.size:
-                clean[here], label[here], z[here] = simulate(wanted[here], z[here], snr[here], boss[here], rng)
+                drawn = simulate(wanted[here], z[here], snr[here], boss[here], rng)
+                clean[here], label[here], z[here], vdisp[here] = drawn
         observed = self.instrument.observe(clean, snr, boss, rng)
-        return MockBatch(observed.flux, observed.ivar, label, np.where(types == "STAR", 0.0, z), snr, self.grid)
+        z = np.where(types == "STAR", 0.0, z)
+        return MockBatch(observed.flux, observed.ivar, label, z, snr, self.grid, vdisp)
 
     def observe(self, clean: Float32Array, snr: FloatArray, rng: np.random.Generator) -> Observed:
         """Any noise-free spectra (B, grid.n) as either of the spectrographs sees them."""
@@ -85,7 +89,8 @@ class SdssScene:
     ) -> Drawn:  # fmt: skip
         type_index = np.array([SDSS_TYPES.index(self.survey.names[i].removeprefix("STAR_")) for i in wanted])
         flux, velocity = self.stars.draw(type_index, rng)
-        return shifted(flux, np.arange(len(flux)), velocity, self.grid), wanted, np.zeros(len(wanted))
+        none = np.full(len(wanted), np.nan)
+        return shifted(flux, np.arange(len(flux)), velocity, self.grid), wanted, np.zeros(len(wanted)), none
 
     def _galaxies(
         self, wanted: NDArray[np.int64], z: FloatArray, snr: FloatArray, boss: NDArray[np.bool_],
@@ -95,7 +100,8 @@ class SdssScene:
         kind = kinds(target, z, rng)
         flux = self.light.continuum(kind, z, rng)
         continuum = self.light.near(flux, HA, z)
-        lines = lines_for(target, kind, continuum, self.light.dispersions(target, rng), rng)
+        vdisp = self.light.dispersions(target, rng)
+        lines = lines_for(target, kind, continuum, vdisp, rng)
         sigma = np.hypot(lines.sigma_kms, np.interp(6500 * (1 + z), [4000, 9000], [84, 55]))
         for name, wave in GALAXY_LINES.items():
             # Rest-frame EW times observed continuum times (1 + z) is the observed integrated flux.
@@ -105,7 +111,7 @@ class SdssScene:
         label = np.array([self.survey.index(name) for name in label_name])
         ranges = np.array([c.z_range or (0, 0) for c in self.survey.classes])[label]
         label = np.where(z > ranges[:, 1], self.survey.index("GALAXY"), label)
-        return flux, label, z + rng.normal(0, LABEL_SCATTER["GALAXY"], len(z)) * (1 + z)
+        return flux, label, z + rng.normal(0, LABEL_SCATTER["GALAXY"], len(z)) * (1 + z), vdisp
 
     def _quasars(
         self, wanted: NDArray[np.int64], z: FloatArray, snr: FloatArray, boss: NDArray[np.bool_],
@@ -116,7 +122,8 @@ class SdssScene:
         found = self.light.quasars.is_broadline(rows, z, snr, 1 - share, (3800, 9200), rng)
         z_min, z_max = self.survey.classes[broad].z_range or (0.0, 0.0)
         label = np.where(found & (z >= z_min) & (z <= z_max), broad, plain)
-        return flux, label, z + rng.normal(0, LABEL_SCATTER["QSO"], len(z)) * (1 + z)
+        told = z + rng.normal(0, LABEL_SCATTER["QSO"], len(z)) * (1 + z)
+        return flux, label, told, np.full(len(z), np.nan)
 
 
 class CoarseScene:
@@ -133,7 +140,7 @@ class CoarseScene:
     def make(self, wanted: NDArray[np.int64], rng: np.random.Generator) -> MockBatch:
         """Spectra of the wanted coarse classes (B,); within one, its fine classes are equally often wanted."""
         batch = self.fine.make(np.array([rng.choice(self.members[i]) for i in wanted]), rng)
-        return MockBatch(batch.flux, batch.ivar, self.coarse[batch.label], batch.z, batch.snr, batch.grid)
+        return replace(batch, label=self.coarse[batch.label])
 
 
 def _significance(
