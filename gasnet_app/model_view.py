@@ -39,20 +39,23 @@ class ModelView:
         names = {load_survey(name).title: name for name in served_surveys()}
         own = explorer.worker.survey
         self.survey = pmui.Select(
-            options=names or {own.title: own.name}, value=own.name, size="small", variant="standard", width=170,
-            margin=(6, 8), css_classes=["survey"], disabled=len(names) < 2,
+            options=names or {own.title: own.name}, value=own.name, size="small", variant="standard", width=205,
+            margin=(0, 8), align="center", css_classes=["survey"], visible=len(names) > 1,
         )  # fmt: skip
         self.button = pmui.Button(
-            label=current_model(own), variant="text", size="small", margin=(6, 0), css_classes=["model"],
-            description="What this model is, was trained on, and can be trusted with", sx={"textTransform": "none"},
+            label=current_model(own), variant="text", size="small", margin=0, align="center", css_classes=["model"],
+            sx={"textTransform": "none"},
         )  # fmt: skip
-        keys = theme.html('<div class="quiet">press ? for keys</div>', sizing_mode=None, margin=(11, 12))
+        title = "" if self.survey.visible else f"{escape(own.title)} &middot; "
+        self.title = theme.html(f'<div class="quiet">{title}</div>', sizing_mode=None, align="center")
+        keys = theme.html('<div class="quiet">&middot; press ? for keys</div>', sizing_mode=None, align="center",
+                          margin=(0, 12, 0, 4))  # fmt: skip
         self.card = theme.html(stylesheets=[theme.TEXT_CSS, theme.CARD_CSS])
         self.dialog = pmui.Dialog(
             self.card, title="Model card", close_on_click=True, show_close_button=True, width_option="md",
-            scroll="paper",
+            scroll="paper", sx={".MuiIconButton-root": {"color": "text.secondary"}},
         )  # fmt: skip
-        self.view = pn.Row(self.survey, self.button, keys, sizing_mode=None)
+        self.view = pn.Row(self.title, self.survey, self.button, keys, sizing_mode=None, align="center")
         self.survey.param.watch(self._choose, "value")
         self.button.on_click(self._open)
         explorer.param.watch(lambda event: self.button.param.update(label=current_model(event.new.survey)), "worker")

@@ -157,5 +157,5 @@ table { border-collapse: collapse; margin-top: 6px; }
 th { text-align: left; font-weight: 400; opacity: .7; padding: 2px 16px 2px 0; }
 td { padding: 2px 16px 2px 0; overflow-wrap: anywhere; }
 td:not(:first-child) { font-variant-numeric: tabular-nums; }
-tbody tr { border-top: 1px solid var(--border-color); }
+tbody tr { border-top: 1px solid color-mix(in srgb, currentColor 18%, transparent); }
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from makers import galaxy, make_sdss
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -176,3 +176,11 @@ def test_the_page_fits_without_scrolling(page: Page):
 def test_the_server_had_nothing_to_complain_about(served, page: Page):
     assert "Traceback" not in served.log
     assert "ERROR" not in served.log
+
+
+def test_the_card_of_the_model_in_use_opens_from_the_header(page_of_its_own: Page) -> None:
+    page = page_of_its_own
+    page.locator(".model").get_by_text("matched").click()
+    card = page.get_by_role("dialog")
+    expect(card.get_by_text("Known limits")).to_be_attached()
+    expect(card.get_by_text("member-0.safetensors")).to_be_attached()
