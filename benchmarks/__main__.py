@@ -15,6 +15,7 @@ TABLES = {
     "crosscheck": "benchmarks.crosscheck",
     "uncertainty": "benchmarks.uncertainty",
     "outliers": "benchmarks.outliers",
+    "finetune": "benchmarks.finetune",
 }
 
 

@@ -33,7 +33,7 @@ def train(
     processes: Annotated[int, typer.Option(min=1, help="Members trained at a time; one per CPU core is fastest.")] = 1,
     name: Annotated[str | None, typer.Option(help="Name of the model in its card.")] = None,
     start_from: Annotated[
-        str | None, typer.Option("--from", help="Model or run whose members the members start from; of any survey.")
+        str | None, typer.Option("--from", help="Model, survey or run whose members the members start from.")
     ] = None,
     rate_scale: Annotated[float, typer.Option(min=0.001, max=10, help="Factor on the learning rate.")] = 1.0,
     install: Annotated[bool, typer.Option("--install", help="Add the model to your own when it is trained.")] = False,
@@ -42,12 +42,15 @@ def train(
 ) -> None:
     """Train an ensemble on mock spectra, or on labelled ones. It may be stopped; the same command goes on."""
     from engine.plan import OwnData, TrainConfig
+    from engine.survey import load_survey, survey_names
     from engine.train import train as run
-    from engine.versions import add
+    from engine.versions import add, current_model
 
     folder = spectra if spectra and not spectra.isdigit() else None
     if catalog and not folder:
         raise ValueError("--catalog needs the folder of its spectra: --spectra DIR")
+    if start_from in survey_names():
+        start_from = current_model(load_survey(start_from))
     if spectra and not folder:
         budget = int(spectra)
     config = TrainConfig(
