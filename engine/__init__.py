@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from engine.lines import Line, load_lines
     from engine.readers import read
     from engine.registry import ModelError, model_names
+    from engine.templatefit import CrossCheck, Fit, crosscheck
     from engine.versions import current_model, served_surveys
 
 _LAZY = {
+    "CrossCheck": "engine.templatefit",
+    "Fit": "engine.templatefit",
+    "crosscheck": "engine.templatefit",
     "Section": "engine.card",
     "card_sections": "engine.card",
     "Ensemble": "engine.ensemble",
@@ -45,7 +49,9 @@ _LAZY = {
 }
 
 __all__ = [
+    "CrossCheck",
     "Ensemble",
+    "Fit",
     "Label",
     "Line",
     "ModelError",
@@ -60,6 +66,7 @@ __all__ = [
     "assets_dir",
     "card_sections",
     "confusion",
+    "crosscheck",
     "current_model",
     "load_ensemble",
     "load_lines",

@@ -18,17 +18,23 @@ from astropy.table import MaskedColumn, Table
 from engine.prediction import Prediction
 from engine.spectrum import Spectrum
 from engine.survey import Survey
+from engine.templatefit import CrossCheck
 
 ENDINGS = (".ecsv", ".csv", ".fits", ".parquet")
 Row = Mapping[str, Any]
+# The template fit beside the network: its redshift and formal error, chi2 per degree of freedom counted apart, how much
+# worse the best rival fits (negative: better), and the verdict in words.
+FIT_COLUMNS: Mapping[str, type] = {
+    "z_fit": float, "zerr_fit": float, "chi2_fit": float, "dof_fit": int, "dchi2_fit": float, "fit": str,
+}  # fmt: skip
 
 
 class CatalogueError(ValueError):
     """A catalogue cannot be written as asked. The message names the file and the remedy."""
 
 
-def columns(survey: Survey) -> dict[str, type]:
-    """Column names in order, with the type of their values."""
+def columns(survey: Survey, crosscheck: bool = False) -> dict[str, type]:
+    """Column names in order, with the type of their values; crosscheck: with those of the template fit."""
     extragalactic = [survey.names[i] for i in survey.extragalactic]
     return {
         **dict.fromkeys(("path", "object_id", "survey", "class", "spectype"), str),
@@ -73,14 +79,23 @@ def answer_row(path: str, spectrum: Spectrum, prediction: Prediction) -> Row:
     return row
 
 
-def make_table(rows: Iterable[Row], survey: Survey) -> Table:
+def fit_row(check: CrossCheck) -> Row:
+    """The columns of the template fit; what does not exist is masked."""
+    fit = check.fit
+    return {
+        "z_fit": fit.z, "zerr_fit": fit.zerr, "chi2_fit": fit.chi2, "dof_fit": fit.dof or None,
+        "dchi2_fit": check.delta_chi2, "fit": check.verdict,
+    }  # fmt: skip
+
+
+def make_table(rows: Iterable[Row], survey: Survey, crosscheck: bool = False) -> Table:
     """Rows as a table with the columns of `columns`, always in that order; what a row lacks, or is NaN, is masked.
 
     Column survey is the one whose classes answered, bad rows included.
     """
     rows = [{**row, "survey": survey.name} for row in rows]
     table = Table()
-    for name, kind in columns(survey).items():
+    for name, kind in columns(survey, crosscheck).items():
         values = [row.get(name) for row in rows]
         if kind is str:
             table[name] = np.array([_printable(value or "") for value in values], dtype=str)

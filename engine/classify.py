@@ -8,7 +8,8 @@ from pathlib import Path
 
 from astropy.table import Table, vstack
 
-from engine.catalogue import CatalogueError, Row, answer_row, make_table
+from engine import templatefit
+from engine.catalogue import CatalogueError, Row, answer_row, fit_row, make_table
 from engine.ensemble import Ensemble
 from engine.prediction import Prediction, ZWarn
 from engine.readers import read
@@ -60,30 +61,35 @@ def _irregular(path: str) -> str:
 
 
 def classify(
-    paths: Iterable[str | Path], ensemble: Ensemble, batch_size: int = 128, progress: Progress | None = None
-) -> Table:
+    paths: Iterable[str | Path], ensemble: Ensemble, batch_size: int = 128, progress: Progress | None = None,
+    crosscheck: bool = False,
+) -> Table:  # fmt: skip
     """Classify every spectrum of the given files and directories; see `find_files` and `classify_files`."""
-    return classify_files(find_files(paths), ensemble, batch_size, progress)
+    return classify_files(find_files(paths), ensemble, batch_size, progress, crosscheck)
 
 
 def classify_files(
-    files: Sequence[tuple[str, str]], ensemble: Ensemble, batch_size: int = 128, progress: Progress | None = None
-) -> Table:
+    files: Sequence[tuple[str, str]], ensemble: Ensemble, batch_size: int = 128, progress: Progress | None = None,
+    crosscheck: bool = False,
+) -> Table:  # fmt: skip
     """Classify the files that `find_files` found: one row per spectrum, in their order.
 
-    The columns are those of engine.catalogue.columns; `error` is empty for a good row. progress is called with
-    (files read, files in all). Memory: one batch of spectra at a time, and the rows.
+    The columns are those of engine.catalogue.columns; `error` is empty for a good row. crosscheck adds the
+    columns of the template fit (engine/templatefit.py). progress is called with (files read, files in all). Memory: one
+    batch of spectra at a time, and the rows.
     """
     survey = ensemble.survey
-    tables = [make_table(rows, survey) for rows in classify_rows(files, ensemble, batch_size, progress)]
-    table = vstack(tables, join_type="exact") if tables else make_table([], survey)
+    batches = classify_rows(files, ensemble, batch_size, progress, crosscheck)
+    tables = [make_table(rows, survey, crosscheck) for rows in batches]
+    table = vstack(tables, join_type="exact") if tables else make_table([], survey, crosscheck)
     table.meta = {"model": ensemble.name, "survey": survey.name, "wave": "vacuum", "zerr": "Zhong et al. 2024, eq. 8"}
     return table
 
 
 def classify_rows(
-    files: Sequence[tuple[str, str]], ensemble: Ensemble, batch_size: int = 128, progress: Progress | None = None
-) -> Iterator[list[Row]]:
+    files: Sequence[tuple[str, str]], ensemble: Ensemble, batch_size: int = 128, progress: Progress | None = None,
+    crosscheck: bool = False,
+) -> Iterator[list[Row]]:  # fmt: skip
     """The rows of files from `find_files`, in order, a batch at a time. Batches run across files."""
     pending: list[Row | tuple[str, Spectrum]] = []
     n_spectra = 0
@@ -95,12 +101,12 @@ def classify_rows(
             pending.append((path, spectrum))
             n_spectra += 1
             if n_spectra == batch_size:
-                yield _answer(pending, ensemble, batch_size)
+                yield _answer(pending, ensemble, batch_size, crosscheck)
                 pending, n_spectra = [], 0
         if progress:
             progress(k + 1, len(files))
     if pending:
-        yield _answer(pending, ensemble, batch_size)
+        yield _answer(pending, ensemble, batch_size, crosscheck)
 
 
 def _read(path: str) -> tuple[Sequence[Spectrum], str]:
@@ -121,13 +127,15 @@ def _reason(error: Exception, path: str) -> str:
     return " ".join(str(error).split()).removeprefix(f"{path}: ") or type(error).__name__
 
 
-def _answer(pending: Sequence[Row | tuple[str, Spectrum]], ensemble: Ensemble, batch_size: int) -> list[Row]:
+def _answer(
+    pending: Sequence[Row | tuple[str, Spectrum]], ensemble: Ensemble, batch_size: int, crosscheck: bool
+) -> list[Row]:
     spectra = [item[1] for item in pending if isinstance(item, tuple)]
     predictions = iter(ensemble.predict(spectra, batch_size=batch_size, keep_members=False) if spectra else [])
-    return [_row(*item, next(predictions)) if isinstance(item, tuple) else item for item in pending]
+    return [_row(*item, next(predictions), crosscheck) if isinstance(item, tuple) else item for item in pending]
 
 
-def _row(path: str, spectrum: Spectrum, prediction: Prediction) -> Row:
+def _row(path: str, spectrum: Spectrum, prediction: Prediction, crosscheck: bool) -> Row:
     row = {"path": path, "object_id": spectrum.object_id, "snr": spectrum.snr}
     if ZWarn.NODATA in prediction.zwarn:
         low, high = prediction.survey.wave_range
@@ -135,7 +143,8 @@ def _row(path: str, spectrum: Spectrum, prediction: Prediction) -> Row:
         return {**row, "zwarn": int(prediction.zwarn), "error": f"{error}; check the wavelength unit"}
     if not prediction.p.sum() > 0.5:  # NaN, from fluxes beyond float32
         return {**row, "error": "the fluxes are too large for the network; check the flux unit and the bad pixels"}
-    return answer_row(path, spectrum, prediction)
+    answered = answer_row(path, spectrum, prediction)
+    return {**answered, **fit_row(templatefit.crosscheck(spectrum, prediction))} if crosscheck else answered
 
 
 def check_separate(output: Path, files: Sequence[tuple[str, str]]) -> None:

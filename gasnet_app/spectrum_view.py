@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 
 from engine import Line, Spectrum, pull, strongest
 from gasnet_app import theme
+from gasnet_app.overlay import Overlay, fit_words, line_columns
 from gasnet_app.state import SMOOTHING, Explorer
 from gasnet_app.words import headline
 
@@ -73,26 +74,6 @@ def flux_columns(spectrum: Spectrum, width: int) -> dict[str, FloatArray]:
     beside = ~good | np.r_[~good[1:], False] | np.r_[False, ~good[:-1]]
     masked = np.where(beside & np.isfinite(spectrum.flux), spectrum.flux, np.nan)
     return {"wave": spectrum.wave, "flux": flux, "low": bridge - sigma, "high": bridge + sigma, "masked": masked}
-
-
-def line_columns(lines: Sequence[Line], z: float, which: str, p: theme.Palette) -> dict[str, Any]:
-    """Columns of the line source: rest and observed (wave) wavelengths at z, names, colours. Major lines come first."""
-    shown = [line for line in lines if which == "all" or (which == "major" and line.major)]
-    shown.sort(key=lambda line: not line.major)
-    kinds = ["absorption" if line.kind == "absorption" else "emission" for line in shown]
-    rest = np.array([line.wave for line in shown], dtype=float)
-    return {
-        "rest": rest,
-        "wave": rest * (1 + z),
-        "at": rest * (1 + z),
-        "name": [line.name for line in shown],
-        "label": ["" for _ in shown],
-        "kind": kinds,
-        "height": np.array([0.03 if kind == "absorption" else 0.975 for kind in kinds]),
-        "colour": [p.absorption if kind == "absorption" else p.emission for kind in kinds],
-        "dash": ["4 3" if kind == "absorption" else "solid" for kind in kinds],
-        "alpha": np.array([0.55 if line.major else 0.3 for line in shown]),
-    }
 
 
 def flux_label(unit: str, width: int) -> str:
@@ -146,6 +127,7 @@ class SpectrumView:
         explorer.param.watch(self._later(self._show_spectrum), ["selected", "smoothing"])
         explorer.param.watch(self._later(self._show_lines), ["selected", "z", "lines", "prediction"])
         explorer.param.watch(self._later(self._show_saliency), ["saliency"])
+        explorer.param.watch(self._later(self._show_fit), ["check"])
         explorer.param.watch(self._later(self._reach), ["worker"])
         explorer.param.watch(self._later(self._show_status),
                              ["spectrum_stage", "prediction_stage", "saliency_stage", "reading"])  # fmt: skip
@@ -179,6 +161,7 @@ class SpectrumView:
         self.masked = fig.step("wave", "masked", source=self.flux, mode="center", line_alpha=0.3, line_width=1)
         self.trace = fig.step("wave", "flux", source=self.flux, mode="center", line_width=1)
         self.trace.name = "trace"
+        self.overlay = Overlay(fig)
         hover = fig.line("wave", "flux", source=self.flux, line_alpha=0)
         fig.add_tools(HoverTool(renderers=[hover], mode="vline", line_policy="nearest", attachment="above",
                                 tooltips=[("λ", "@wave{0.0} Å"), ("flux", "@flux{0.000}")]))  # fmt: skip
@@ -224,8 +207,9 @@ class SpectrumView:
         inputs = (self.typed, self.back, self.forth, self.step, self.slider, self.line_choice, self.kernel_choice)
         for widget in inputs:
             widget.stylesheets = [theme.CONTROL_CSS]
-        self.controls = row(self.typed, self.back, self.forth, self.step, self.slider, self.line_choice,
-                            self.kernel_choice, sizing_mode="stretch_width", height=40)  # fmt: skip
+        shown = (self.line_choice, self.kernel_choice, self.overlay.button)
+        self.controls = row(self.typed, self.back, self.forth, self.step, self.slider, *shown,
+                            sizing_mode="stretch_width", height=40)  # fmt: skip
 
     def _wire(self, marker: Span) -> None:
         fig = self.figure
@@ -303,10 +287,17 @@ class SpectrumView:
             tuned = abs(z - found.best_z) > 1e-7
             text = [*text, f"lines at z = {z:.5f}" + (", set by hand" if tuned else "")]
             name += [found.class_name, f"z{z:.5f}"]
+        if self.explorer.check is not None:
+            text = [*text, fit_words(self.explorer.check)]
         first, *rest = (pn.util.escape(part) for part in text)
         facts = "".join(f"<span>{part}</span>" for part in rest)
         self.headline.object = f'<div class="line"><b>{first}</b><span class="facts">{facts}</span></div>'
         self.save.filename = "_".join(name).replace("/", "-")
+
+    def _show_fit(self) -> None:
+        record = self.explorer.record
+        self.overlay.show(record.spectrum if record else None, self.explorer.check)
+        self._show_headline()
 
     def _show_saliency(self) -> None:
         found, prediction, record = self.explorer.saliency, self.explorer.prediction, self.explorer.record
@@ -342,6 +333,7 @@ class SpectrumView:
         self.band.glyph.fill_color = palette.band
         self.masked.glyph.line_color = palette.danger
         self.trace.glyph.line_color = palette.ink
+        self.overlay.apply(palette)
         for key, strip in self.strips.items():
             fill, names = strip.renderers
             fill.glyph.fill_color = palette.accent if key == "dz" else palette.rival

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import param
 
-from engine import ModelError, Prediction, Saliency, Spectrum, SpectrumError, SurveyError
+from engine import CrossCheck, ModelError, Prediction, Saliency, Spectrum, SpectrumError, SurveyError
 from gasnet_app.intake import Upload
 from gasnet_app.worker import Worker
 
@@ -85,6 +85,7 @@ class Explorer(param.Parameterized):
     search: str = param.String("")
     prediction: Prediction | None = param.Parameter(None)
     saliency: Saliency | None = param.Parameter(None)
+    check: CrossCheck | None = param.Parameter(None, doc="The template fit beside the answer")
     spectrum_stage: Stage = param.ClassSelector(class_=Stage, default=EMPTY)
     prediction_stage: Stage = param.ClassSelector(class_=Stage, default=EMPTY)
     saliency_stage: Stage = param.ClassSelector(class_=Stage, default=EMPTY)
@@ -179,11 +180,11 @@ class Explorer(param.Parameterized):
         if record.spectrum is None:
             stage = Stage("failed", f"{record.error}")
             quiet = Stage("empty", "No spectrum, no answer.")
-            self.param.update(selected=key, z=None, prediction=None, saliency=None, spectrum_stage=stage,
+            self.param.update(selected=key, z=None, prediction=None, check=None, saliency=None, spectrum_stage=stage,
                               prediction_stage=quiet, saliency_stage=quiet)  # fmt: skip
             return
         self.param.update(
-            selected=key, z=None, prediction=None, saliency=None, spectrum_stage=DONE,
+            selected=key, z=None, prediction=None, check=None, saliency=None, spectrum_stage=DONE,
             prediction_stage=Stage("waiting", "Asking the ensemble"),
             saliency_stage=Stage("waiting", "Comes after the answer"),
         )  # fmt: skip
@@ -198,6 +199,7 @@ class Explorer(param.Parameterized):
         z = found.best_z if self.z is None else self.z  # a z set by hand while waiting is kept
         self.param.update(prediction=found, z=z, prediction_stage=DONE, saliency_stage=Stage("waiting", "Tracing back"))
         await self._explain(record.spectrum, found.best, mine)
+        await self._check(record.spectrum, found, mine)
 
     async def _predict(self, records: Sequence[Record], wanted: Callable[[], bool] = lambda: True) -> list[Prediction]:
         """Predictions of these records, kept in short form in the table; an empty list when the engine cannot."""
@@ -242,6 +244,15 @@ class Explorer(param.Parameterized):
             await self.select(self.selected)
         await self._answer_the_rest()
 
+    async def _check(self, spectrum: Spectrum, prediction: Prediction, mine: int) -> None:
+        try:
+            found = await self.worker.check(spectrum, prediction, lambda: mine == self._generation)
+        except Exception:  # the answer stands without it; the log has the fault whole
+            log.exception("template fit failed")
+            return
+        if mine == self._generation:
+            self.check = found
+
     # ---- moving about --------------------------------------------------------------------------------------------
 
     async def step(self, by: int) -> None:
@@ -271,7 +282,7 @@ class Explorer(param.Parameterized):
         self._closed = True
         self._generation += 1
         with param.parameterized.discard_events(self):  # the views are gone: nobody must draw any more
-            self.param.update(records=MappingProxyType({}), prediction=None, saliency=None)
+            self.param.update(records=MappingProxyType({}), prediction=None, check=None, saliency=None)
 
 
 def _searchable(record: Record) -> str:

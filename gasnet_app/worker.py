@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine import (
+    CrossCheck,
     Ensemble,
     Prediction,
     Saliency,
     Spectrum,
     Survey,
+    crosscheck,
     load_ensemble,
     load_survey,
     saliency,
@@ -65,6 +67,10 @@ class Worker:
     async def explain(self, spectrum: Spectrum, class_index: int, wanted: Wanted = _always) -> Saliency | None:
         """Saliency of one class on the network's wavelengths; None when it is no longer wanted at its turn."""
         return await self._ask(lambda: saliency(self._load(), spectrum, class_index) if wanted() else None)
+
+    async def check(self, spectrum: Spectrum, prediction: Prediction, wanted: Wanted = _always) -> CrossCheck | None:
+        """The template fit beside a prediction; None when it is no longer wanted at its turn."""
+        return await self._ask(lambda: crosscheck(spectrum, prediction) if wanted() else None)
 
 
 @functools.cache

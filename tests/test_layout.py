@@ -31,6 +31,8 @@ FLOORS = (
         "dataset",
         "metrics",
         "catalogue",
+        "basis",
+        "templatefit",
     },
     {"classify", "labelled", "calibrate", "train", "evaluate", "report", "experiments"},
     {"cli"},

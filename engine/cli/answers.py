@@ -31,6 +31,9 @@ def classify(
     model: ModelOption = "",
     device: DeviceOption = "auto",
     batch_size: BatchOption = 128,
+    crosscheck: Annotated[
+        bool, typer.Option("--crosscheck", help="Add redshifts of a template fit beside the networks' own.")
+    ] = False,
 ) -> None:
     """Classify spectra into a catalogue: one row per spectrum. A bad file gets a row too, and exit code 1."""
     from engine.catalogue import check_output, write_catalogue
@@ -40,7 +43,7 @@ def classify(
     check_separate(check_output(output), files)
     ensemble = chosen_ensemble(survey, model, device)
     with progress("classify") as advance:
-        table = classify_files(files, ensemble, batch_size, advance)
+        table = classify_files(files, ensemble, batch_size, advance, crosscheck)
     write_catalogue(table, output)
     bad = [row for row in table if row["error"]]
     for row in bad:
