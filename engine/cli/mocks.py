@@ -26,6 +26,7 @@ def simulate(
     templates: TemplatesOption = None,
 ) -> None:
     """Write mock spectra in their survey's file format, with the true class and redshift in their headers."""
+    from engine.device import keep_freed_memory
     from engine.mock import FLAT_SHARE, SCENES, Simulator
     from engine.mock.summary import HEAD
     from engine.mock.summary import summary as summarise
@@ -40,6 +41,7 @@ def simulate(
         from engine.mock.files import check_number
 
         check_number(survey, n)
+    keep_freed_memory()  # page faults would take most of the time
     share = (0.0 if summary else FLAT_SHARE) if flat_share is None else flat_share
     simulator = Simulator(load_survey(survey), templates, split, share)
     if out is None:
