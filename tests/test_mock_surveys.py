@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 import torch
 from fake_templates import make_templates
+from typer.testing import CliRunner
 
 import engine
+from engine.cli import app
 from engine.dataset import on_grid
 from engine.grid import LinearGrid, LogGrid, regrid
 from engine.mock import SCENES, MockBatch, Simulator
 from engine.mock.batch import Depth, Redshifts, free_redshifts
 from engine.mock.files import WRITERS, simulate
 from engine.mock.spectrographs import DESI_GRID, FOURMOST_GRID
+from engine.mock.summary import summary
 from engine.mock.templates import TemplateError, add_lines, ingredients, load
 from engine.spectrum import Spectrum
 
@@ -263,3 +266,21 @@ def test_every_template_file_that_code_names_has_a_checksum() -> None:
     named = {m for path in (ROOT / "engine/mock").glob("*.py") for m in pattern.findall(path.read_text())}
     assert named
     assert named <= set(ingredients())
+
+
+def test_the_summary_stands_beside_the_papers_numbers(simulators: dict[str, Simulator]) -> None:
+    rows = {row[0]: row for row in summary(simulators["4most"], 60, 1)}
+    assert rows["WAVES"][1] == "6"
+    assert "(0.32)" in rows["WAVES"][2]
+    assert "(1.6)" in rows["WAVES"][4]
+    assert rows["Dyn"][2] == ""
+
+
+def test_simulate_wants_a_folder_or_a_summary_and_refuses_more_than_names_can_number(templates: Path) -> None:
+    def said(*arguments: str) -> str:
+        return str(CliRunner().invoke(app, ["simulate", "--templates", str(templates), *arguments]).exception)
+
+    assert "either --out FOLDER" in said()
+    assert "either --out FOLDER" in said("--out", "x", "--summary")
+    assert "at most 9,999 spectra" in said("--out", "x", "--n", "10000")
+    assert "none of train, validation, test" in said("--out", "x", "--split", "all")

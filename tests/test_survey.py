@@ -88,3 +88,24 @@ def test_missing_assets_name_both_places(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("GASNET_ASSETS", str(tmp_path / "none"))
     with pytest.raises(SurveyError, match=r"none not found.*keep `assets` beside"):
         assets_dir()
+
+
+def test_4most_desi_and_the_coarse_classes_are_the_papers_in_its_order() -> None:
+    fourmost, desi, coarse = (load_survey(name) for name in ("4most", "desi", "coarse"))
+    assert fourmost.names == (
+        "Dyn", "GalHR", "ESN", "GalDiskLR", "MCsn", "COSMO_AGN", "ClusB", "WAVES", "RedGAL", "tides_host",
+    )  # fmt: skip
+    assert [c.z_range for c in fourmost.classes[5:]] == [(0.9, 4.0), (0.3, 1.0), (0.0, 0.8), (0.0, 1.1), (0.0, 0.6)]
+    assert [c.mean_snr for c in fourmost.classes] == [74.5, 39.9, 12.8, 140.4, 72.3, 6.3, 5.8, 1.6, 8.7, 19.7]
+    assert desi.names == ("STAR", "QSO", "GALAXY")
+    assert [c.z_range for c in desi.classes] == [None, (0.06, 4.27), (0.0, 1.69)]
+    assert coarse.names == ("STAR", "GALAXY", "QSO")
+    assert coarse.wave_range == load_survey("sdss").wave_range
+
+
+def test_a_survey_is_named_as_its_file_and_its_model_after_it() -> None:
+    for name in survey_names():
+        survey = load_survey(name)
+        assert survey.name == name
+        assert survey.model.startswith(f"{name}-")
+        assert {c.good for c in survey.classes} <= {None, 0.0015, 0.015}
