@@ -81,7 +81,7 @@ def main(arguments: Sequence[str]) -> None:
     report = {"options": {k: v if isinstance(v, int | float) else None for k, v in vars(options).items()},
               "given": n, "tested": len(tested), "seconds": round(seconds, 1), "machine": machine(),
               "models": {model: [asdict(q) for q in lines] for model, lines in found}}  # fmt: skip
-    write(RESULTS / f"{time.strftime('%Y-%m-%d')}-finetune.json", report)
+    write(RESULTS / f"finetune-{base.name}-mix-{options.mix:g}.json", report)
     print(
         f"{n} objects given, {len(tested)} tested; {options.members} members, {options.budget} spectra each, "
         f"{seconds:.0f} s"

@@ -55,7 +55,7 @@ def train(
     """Train, or go on training, an ensemble; returns the model folder (out).
 
     progress is called with {member, done (0-1), rate (spectra/s), loss, eta (s)} about once a second, notice with what
-    a person should know of labelled spectra: what was left out, what is scarce.
+    a person should know: labelled spectra left out, scarce classes, what a start copied, a checkpoint that is torn.
     Raises SurveyError, TemplateError, CatalogError, ModelError (disk full, no model to start from), or ValueError when
     `out` holds a run of another configuration.
     """
@@ -74,7 +74,7 @@ def train(
     elif missing:
         source = _source(config, folder)
         for k in missing:
-            _train_member(config, folder, k, source, device, progress or (lambda _: None))
+            _train_member(config, folder, k, source, device, progress or (lambda _: None), notice)
     _finish(config, folder)
     return folder
 
@@ -132,7 +132,10 @@ def _remember(config: TrainConfig, folder: Path) -> None:
     path = folder / "config.json"
     new = asdict(config)
     if path.is_file():
-        old = asdict(TrainConfig()) | json.loads(path.read_text())  # a run older than a setting has its default
+        try:
+            old = asdict(TrainConfig()) | json.loads(path.read_text())  # a run older than a setting has its default
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}: no readable settings of a run ({error}); use another --out") from error
         for key, value in new.items():
             if key not in _FREE and old.get(key) != value:
                 raise ValueError(f"{path}: this run has {key} = {old.get(key)!r}, not {value!r}; use another --out")
@@ -144,13 +147,15 @@ _FREE = ("members", "device", "templates", "checkpoint_seconds", "processes")  #
 
 
 def _train_member(
-    config: TrainConfig, folder: Path, k: int, source: Source, device: torch.device, progress: Progress
-) -> None:
+    config: TrainConfig, folder: Path, k: int, source: Source, device: torch.device, progress: Progress,
+    notice: Callable[[str], None] = print,
+) -> None:  # fmt: skip
     torch.manual_seed(config.seed + k)
     network = build(config.network, source.survey, config.network_config).to(device)
-    trainer = Trainer(config, k, network, folder / f"member-{k}.checkpoint.safetensors")
+    trainer = Trainer(config, k, network, folder / f"member-{k}.checkpoint.safetensors", notice)
     if config.start_from and trainer.chunk == 0:
         start = begin_from(network, source.survey, config.start_from, k)
+        notice(f"member {k}: {start.words()}")
         _log(folder, {"member": k, "start": start.words()})
     saved = time.monotonic()
     began, at_start = time.monotonic(), trainer.done

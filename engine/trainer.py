@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -19,8 +20,10 @@ from engine.registry import written
 class Trainer:
     """One member in training: network, optimiser, clock, and the checkpoint that holds them."""
 
-    def __init__(self, config: TrainConfig, k: int, network: Network, checkpoint: Path) -> None:
-        self.config, self.k, self.network, self.checkpoint = config, k, network, checkpoint
+    def __init__(
+        self, config: TrainConfig, k: int, network: Network, checkpoint: Path, notice: Callable[[str], None] = print
+    ) -> None:
+        self.config, self.k, self.network, self.checkpoint, self.notice = config, k, network, checkpoint, notice
         self.parameters = dict(network.named_parameters())
         self.optimiser = torch.optim.AdamW(self.parameters.values(), weight_decay=network.weight_decay)
         self.chunk, self.seconds = 0, 0.0
@@ -82,7 +85,7 @@ class Trainer:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
                 facts = file.metadata()
         except Exception as error:  # a torn file; the one before is tried next
-            print(f"{path}: unreadable checkpoint ({error}); using the one before")
+            self.notice(f"{path}: unreadable checkpoint ({error}); using the one before")
             return False
         self.network.load_state_dict({n[6:]: t for n, t in tensors.items() if n.startswith("model.")})
         for name, parameter in self.parameters.items():

@@ -194,9 +194,10 @@ def add(run: str | Path, name: str | None = None) -> str:
                 shutil.copyfile(folder / file, part / file)
         write_card(part, card | {"model": name})
         os.replace(part, target)
-    except OSError as error:
+    except (OSError, ModelError) as error:  # a ModelError comes from the card
         shutil.rmtree(part, ignore_errors=True)
-        raise ModelError(f"{target}: cannot be written ({error.strerror or error}); nothing was added") from error
+        reason = getattr(error.__cause__ or error, "strerror", None) or error
+        raise ModelError(f"{target}: cannot be written ({reason}); nothing was added") from error
     return name
 
 

@@ -130,6 +130,15 @@ def test_a_finished_member_is_not_trained_again(templates: Path, tmp_path: Path)
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_a_run_of_another_survey_or_a_damaged_one_is_refused(templates: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"survey": "desi"}')
+    with pytest.raises(ValueError, match=r"config\.json: this run has survey = 'desi', not 'sdss'; use another --out"):
+        train(config(templates), tmp_path)
+    (tmp_path / "config.json").write_text('{"survey"')
+    with pytest.raises(ValueError, match=r"config\.json: no readable settings"):
+        train(config(templates), tmp_path)
+
+
 def test_a_folder_of_another_run_is_refused_by_the_setting_that_differs(templates: Path, tmp_path: Path) -> None:
     train(config(templates), tmp_path)
     with pytest.raises(ValueError, match="seed = 0, not 5"):
@@ -139,7 +148,10 @@ def test_a_folder_of_another_run_is_refused_by_the_setting_that_differs(template
 def test_a_run_may_start_from_the_members_of_another(templates: Path, tmp_path: Path) -> None:
     source = train(config(templates, name="first"), tmp_path / "runs" / "first")
     plan = config(templates, spectra=CHUNK, start_from=str(source), rate_scale=1e-9)
-    folder = train(plan, tmp_path / "second")
+    said: list[str] = []
+    folder = train(plan, tmp_path / "second", notice=said.append)
+    (words,) = said
+    assert words.endswith("tensors copied from first"), "nothing starts fresh"
     before, after = (load_file(f / "member-0.safetensors") for f in (source, folder))
     still = [name for name in before if "norm" not in name]  # batch statistics follow the data, not the rate
     assert all(torch.allclose(before[name].float(), after[name].float(), atol=1e-5) for name in still)
