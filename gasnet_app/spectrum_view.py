@@ -287,8 +287,6 @@ class SpectrumView:
             tuned = abs(z - found.best_z) > 1e-7
             text = [*text, f"lines at z = {z:.5f}" + (", set by hand" if tuned else "")]
             name += [found.class_name, f"z{z:.5f}"]
-        if self.explorer.check is not None:
-            text = [*text, fit_words(self.explorer.check)]
         first, *rest = (pn.util.escape(part) for part in text)
         facts = "".join(f"<span>{part}</span>" for part in rest)
         self.headline.object = f'<div class="line"><b>{first}</b><span class="facts">{facts}</span></div>'
@@ -297,7 +295,7 @@ class SpectrumView:
     def _show_fit(self) -> None:
         record = self.explorer.record
         self.overlay.show(record.spectrum if record else None, self.explorer.check)
-        self._show_headline()
+        self._show_status()
 
     def _show_saliency(self) -> None:
         found, prediction, record = self.explorer.saliency, self.explorer.prediction, self.explorer.record
@@ -324,7 +322,8 @@ class SpectrumView:
         stages = (e.spectrum_stage, e.prediction_stage, e.saliency_stage)
         waiting = next((s.words for s in stages if s.state == "waiting"), "")
         empty = e.spectrum_stage.words if e.spectrum_stage.state == "empty" else ""
-        text = bad or (f"{e.reading or waiting} …" if e.reading or waiting else empty)
+        fit = fit_words(e.check) if e.check is not None else ""
+        text = bad or (f"{e.reading or waiting} …" if e.reading or waiting else empty or fit)
         self.status.object = f'<span class="{"bad" if bad else "quiet"}">{pn.util.escape(text)}</span>'
 
     def apply(self, palette: theme.Palette) -> None:
