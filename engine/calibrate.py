@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from engine import outliers
 from engine.calibration import Calibration
-from engine.calibration.fit import Known, fit
+from engine.calibration.fit import Known, fit, joined_answers
 from engine.calibration.report import measured
 from engine.calibration.scores import auroc
 from engine.dataset import on_grid
@@ -62,9 +62,7 @@ def calibrate(
     kinds_of = outlier_types(ensemble.survey) if kinds and per_type else ()
     types = [c.spectype for c in ensemble.survey.classes]
     ask = _Asker(ensemble, n + n // 3 + per_type * len(kinds_of), progress or (lambda done, total: None))
-    mocks = [simulator.batch(min(BATCH, n - start), [seed, SEED, start]) for start in range(0, n, BATCH)]
-    known, seen = ask.known(mocks)
-    odd = ask.seen(_strange(mocks, n // 3, np.random.default_rng([seed, SEED])))
+    known, seen, odd = ask.all(simulator, n, n // 3, [seed, SEED])
     first = np.arange(n) % 2 == 0
     asked = (ensemble.survey, ensemble.zgrid, ensemble.mae)
     calibration = fit(known.take(first), ensemble.survey, ensemble.zgrid)
@@ -119,26 +117,28 @@ class _Asker:
     def __init__(self, ensemble: Ensemble, total: int, progress: Progress) -> None:
         self.ensemble, self.total, self.progress, self.done = ensemble, total, progress, 0
 
-    def known(self, batches: list[MockBatch]) -> tuple[Known, Seen]:
-        """Answers and truth, and what the members made of the spectra."""
-        p, mass, z, seen = [], [], [], []
-        for batch in batches:
-            answers = self._answers(batch)
-            p.append(answers.p.mean(axis=0, dtype=np.float64))
-            mass.append(answers.pz.mean(axis=0).astype(np.float16))
-            z.append(answers.z)
-            seen.append((answers.features, answers.logits))
-        snr = np.concatenate([measured_snr(batch) for batch in batches])
-        label, truth = (np.concatenate([getattr(b, name) for b in batches]) for name in ("label", "z"))
-        known = Known(np.concatenate(p), np.concatenate(mass), np.concatenate(z, axis=1), label, truth, snr)
-        features, logits = (np.concatenate(parts, axis=1) for parts in zip(*seen, strict=True))
-        return known, Seen(features, logits, snr)
+    def all(self, simulator: Simulator, n: int, n_strange: int, seed: list[int]) -> tuple[Known, Seen, Seen]:
+        """Answers and truth of n mock spectra, what the members made of them, and of about n_strange strange ones, torn
+        from the even mocks. Only a batch of spectra is held at a time."""
+        rng, left = np.random.default_rng(seed), n_strange
+        answers, seen, odd = [], [], []
+        for start in range(0, n, BATCH):
+            batch = simulator.batch(min(BATCH, n - start), [*seed, start])
+            made = self._answers(batch)
+            snr = measured_snr(batch)
+            p, mass = made.p.mean(axis=0, dtype=np.float64), made.pz.mean(axis=0).astype(np.float16)
+            answers.append(Known(p, mass, made.z, batch.label, batch.z, snr))
+            seen.append(Seen(made.features, made.logits, snr))
+            rows = np.arange(0, len(snr), 2)[:left]
+            if rows.size:
+                left -= rows.size
+                odd.append(self.seen(strange(_rows(batch, rows), rng)))
+        return joined_answers(answers), _joined(seen), _joined(odd)
 
-    def seen(self, batches: list[MockBatch]) -> Seen:
+    def seen(self, batch: MockBatch) -> Seen:
         """What the members made of spectra that need no answer."""
-        answers = [self._answers(batch) for batch in batches]
-        features, logits = (np.concatenate([getattr(a, n) for a in answers], axis=1) for n in ("features", "logits"))
-        return Seen(features, logits, np.concatenate([measured_snr(batch) for batch in batches]))
+        made = self._answers(batch)
+        return Seen(made.features, made.logits, measured_snr(batch))
 
     def _answers(self, batch: MockBatch) -> Any:
         sample = on_grid(batch, self.ensemble.grid, torch.device("cpu"))
@@ -157,16 +157,15 @@ def measured_snr(batch: MockBatch) -> NDArray[np.float64]:
     return found
 
 
-def _strange(mocks: list[MockBatch], n: int, rng: np.random.Generator) -> list[MockBatch]:
-    """About n spectra of the fitted half of the mocks, made strange."""
-    made, left = [], n
-    for batch in mocks:
-        rows = np.arange(0, len(batch.label), 2)[:left]
-        if rows.size:
-            fields = {name: getattr(batch, name)[rows] for name in ("flux", "ivar", "label", "z", "snr")}
-            made.append(strange(replace(batch, **fields), rng))
-            left -= rows.size
-    return made
+def _rows(batch: MockBatch, rows: NDArray[np.int64]) -> MockBatch:
+    return replace(batch, **{name: getattr(batch, name)[rows] for name in ("flux", "ivar", "label", "z", "snr")})
+
+
+def _joined(parts: list[Seen]) -> Seen:
+    features, logits = (
+        np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("features", "logits")
+    )
+    return Seen(features, logits, np.concatenate([part.snr for part in parts]))
 
 
 def _outliers(ask: _Asker, kinds: Outliers | None, kind: str, n: int, seed: int) -> Seen | None:
@@ -177,7 +176,7 @@ def _outliers(ask: _Asker, kinds: Outliers | None, kind: str, n: int, seed: int)
         batches = [kinds.batch(kind, min(BATCH, n - at), [seed, SEED, at]) for at in range(0, n, BATCH)]
     except TemplateError:
         return None
-    return ask.seen(batches)
+    return _joined([ask.seen(batch) for batch in batches])
 
 
 def _measured_outliers(model: OutlierModel, usual: Seen, by_type: Mapping[str, Seen | None]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,12 @@ class Known:
         return Known(
             self.p[rows], self.mass[rows], self.z_members[:, rows], self.label[rows], self.z[rows], self.snr[rows]
         )
+
+
+def joined_answers(parts: Sequence[Known]) -> Known:
+    """Several batches as one."""
+    columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(Known)}
+    return Known(**{name: np.concatenate(a, axis=1 if name == "z_members" else 0) for name, a in columns.items()})
 
 
 def fit(known: Known, survey: Survey, zgrid: ZGrid) -> Calibration:
