@@ -94,7 +94,8 @@ def _redshifts(document: Document) -> str:
         )
         + _figures(
             redshifts.robust(document),
-            "Robust: σz at most the validation MAE of the class, known without the truth. Paper Fig. 18.",
+            "Robust: σz at most the validation MAE of the class, known without the truth. "
+            "Dashed: the good-fraction window; dotted: the MAE. Paper Fig. 18.",
         )
     )
 

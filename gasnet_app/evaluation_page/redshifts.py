@@ -151,8 +151,6 @@ def robust(document: Document) -> list[Model]:
         hover(p, [glyph for _, glyphs in items for glyph in glyphs])
         level(p, group["window"])
         level(p, group["limit"], dash="dotted")
-        p.add_layout(Label(x=4, y=4, x_units="screen", y_units="screen", text="dashed: GF window; dotted: MAE",
-                           text_font="system-ui", text_font_size="10px", text_color=LIGHT.quiet))  # fmt: skip
         legend(p, items)
         made.append(p)
     return made
