@@ -276,6 +276,35 @@ def test_own_data_out_of_bounds_is_refused(changes: dict[str, Any]) -> None:
         OwnData("spectra", "catalog", **changes)
 
 
+@pytest.mark.parametrize(
+    ("words", "spectra", "own"),
+    [
+        ("--spectra 5000", 5000, None),
+        ("--budget 5000", 5000, None),
+        ("", 120_000, None),
+        (
+            "--spectra NIGHT --catalog c.csv --mix 0.25 --shift 4 --budget 9000",
+            9000,
+            OwnData("NIGHT", "c.csv", 0.25, 4),
+        ),
+        ("--spectra train.fits", 120_000, OwnData("train.fits")),
+    ],
+)
+def test_the_command_passes_on_what_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, spectra: int, own: OwnData | None
+) -> None:
+    asked: list[TrainConfig] = []
+    monkeypatch.setattr(training, "train", lambda config, out, *_: asked.append(config) or out)
+    monkeypatch.setattr("engine.versions.add", lambda folder, name: f"added-from-{folder.name}")
+    command = ["train", "--out", str(tmp_path / "run"), "--from", "sdss", "--install", *words.split()]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    (plan,) = asked
+    assert (plan.spectra, plan.own_data) == (spectra, own)
+    assert plan.start_from == engine.load_survey("sdss").model, "a survey stands for its current model"
+    assert "gasnet models promote added-from-run" in result.output
+
+
 def test_a_catalogue_without_its_spectra_is_wrong_usage(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["train", "--out", str(tmp_path), "--catalog", "c.fits"])
     assert "--catalog needs the folder of its spectra" in str(result.exception)
