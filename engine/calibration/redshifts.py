@@ -37,7 +37,7 @@ class Core:
     blur: float = 0.36
     scatter: float = 0.4
     slope: float = 0.0
-    tail: float = 6.0
+    tail: float = 20.0
     shift: float = 0.0
     temper: float = 1.0
     lean: float = 0.0
