@@ -63,11 +63,14 @@ def calibrate(
     types = [c.spectype for c in ensemble.survey.classes]
     ask = _Asker(ensemble, n + n // 3 + per_type * len(kinds_of), progress or (lambda done, total: None))
     known, seen, odd = ask.all(simulator, n, n // 3, [seed, SEED])
-    first = np.arange(n) % 2 == 0
+    even = equally_often(known.label)
+    known, seen = known.take(even), seen.take(even)
+    first = np.arange(len(known)) % 2 == 0
     asked = (ensemble.survey, ensemble.zgrid, ensemble.mae)
     calibration = fit(known.take(first), ensemble.survey, ensemble.zgrid)
     facts = calibration.to_card(ensemble.survey) | {
-        "data": f"{n} mock spectra of validation templates, seed {seed}: even ones fitted, odd ones held out",
+        "data": f"{len(known)} of {n} mock spectra of validation templates, each class as often, seed {seed}: "
+        "even ones fitted, odd ones held out",
         "date": time.strftime("%Y-%m-%d"),
         "fitted": measured(calibration, known.take(first), *asked),
         "held_out": measured(calibration, known.take(~first), *asked),
@@ -77,6 +80,17 @@ def calibrate(
         model, seen.take(~first), {kind: _outliers(ask, kinds, kind, per_type, seed) for kind in kinds_of}
     )
     return Calibrated(calibration, model, facts, ood)
+
+
+def equally_often(label: NDArray[np.int64], least: float = 0.5) -> NDArray[np.int64]:
+    """Rows of labels (n,) among which no class is more frequent than the rarest one, or than `least` of an equal share.
+
+    The paper's sets hold as many of each class (section 2.1), and so must those to which probabilities are calibrated;
+    label rules turn part of the BROADLINE quasars that a simulation asks for into plain ones.
+    """
+    classes, counts = np.unique(label, return_counts=True)
+    most = max(counts.min(), int(least * len(label) / len(classes)))
+    return np.sort(np.concatenate([np.flatnonzero(label == c)[:most] for c in classes]))
 
 
 def calibrate_model(

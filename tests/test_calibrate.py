@@ -12,7 +12,7 @@ from fake_templates import make_templates
 
 import engine
 from engine import outliers
-from engine.calibrate import calibrate_model, measured_snr
+from engine.calibrate import calibrate_model, equally_often, measured_snr
 from engine.calibration import Calibration, Core, calibrated
 from engine.calibration.classes import fit_scaling, scaled
 from engine.calibration.fit import Known, fit_core
@@ -293,7 +293,8 @@ def test_a_calibrated_model_loads_and_answers(folder: Path, simulator: Simulator
 def test_the_card_says_what_was_fitted_and_what_was_held_out(folder: Path) -> None:
     card = json.loads((folder / "card.json").read_text())
     facts = card["calibration"]
-    assert facts["fitted"]["n"] + facts["held_out"]["n"] == 130
+    n = facts["fitted"]["n"] + facts["held_out"]["n"]
+    assert facts["data"].startswith(f"{n} of 130 mock spectra")
     assert {"ks", "covers_68", "covers_95", "ece", "ece_by_snr", "ece_by_class", "raw"} <= facts["held_out"].keys()
     assert card["ood"]["not_measured"] == ["CV"]
     assert set(card["ood"]["auroc"]) == set(TYPES) - {"CV"}
@@ -323,6 +324,18 @@ def test_calibrating_again_replaces_the_old_statistics_and_starts_from_the_membe
     other = calibrate_model(again, simulator, 104, seed=1, templates=templates, per_type=0)
     assert [path.name for path in again.glob("outliers*")] == [other["ood"]["file"]]
     assert "auroc" not in other["ood"]
+
+
+def test_probabilities_are_calibrated_to_classes_that_are_equally_frequent() -> None:
+    label = np.repeat([0, 1, 2], [50, 30, 40])
+    rows = equally_often(label)
+    assert np.unique(label[rows], return_counts=True)[1].tolist() == [30, 30, 30]
+    assert (np.diff(rows) > 0).all()
+
+
+def test_a_class_that_hardly_occurs_does_not_cost_the_others() -> None:
+    rows = equally_often(np.repeat([0, 1], [98, 2]))
+    assert len(rows) == 25 + 2
 
 
 def test_a_model_without_calibration_gives_the_words_of_its_members() -> None:
