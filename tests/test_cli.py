@@ -143,7 +143,7 @@ def test_models_lists_what_is_there(run, monkeypatch, tmp_path, model):
     assert code == 0
     line = next(line for line in out.splitlines() if "sdss-matched-v1" in line)
     assert "matched" in line
-    assert "yes" in line
+    assert "current" in line
 
 
 def test_serve_opens_the_app_on_this_machine_only(run, monkeypatch):
