@@ -43,6 +43,7 @@ def columns(survey: Survey, crosscheck: bool = False) -> dict[str, type]:
         **{f"{key}_{name}": float for name in extragalactic for key in ("z", "zerr")},
         **{"robust": bool, "zwarn": int, "snr": float},
         **{"z_low": float, "z_high": float, "confidence": float, "reliable": bool, "ood": float, "ood_flag": bool},
+        **(FIT_COLUMNS if crosscheck else {}),
         "error": str,
     }
 
