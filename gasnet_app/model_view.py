@@ -64,9 +64,10 @@ class ModelView:
         await self.explorer.use(shared_worker(event.new))
 
     async def _open(self, _event: Any) -> None:
+        self.card.object, self.dialog.title = '<div class="quiet">Asking the engine …</div>', self.button.label
+        self.dialog.open = True  # at once: the engine may be busy with spectra
         try:
             card = await self.explorer.worker.card()
             self.dialog.title, self.card.object = str(card["model"]), card_html(card_sections(card))
         except (ModelError, SurveyError) as error:
             self.dialog.title, self.card.object = "No model", f'<div class="bad">{escape(str(error))}</div>'
-        self.dialog.open = True

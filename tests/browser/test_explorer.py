@@ -182,5 +182,5 @@ def test_the_card_of_the_model_in_use_opens_from_the_header(page_of_its_own: Pag
     page = page_of_its_own
     page.locator(".model").get_by_text("matched").click()
     card = page.get_by_role("dialog")
-    expect(card.get_by_text("Known limits")).to_be_attached()
-    expect(card.get_by_text("member-0.safetensors")).to_be_attached()
+    expect(card.get_by_text("Known limits")).to_be_attached(timeout=60_000)
+    expect(card.get_by_text("member-0.safetensors").first).to_be_attached()
