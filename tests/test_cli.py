@@ -93,7 +93,7 @@ def test_a_missing_path_and_an_empty_directory_are_said_in_one_line_each(tmp_pat
         (["classify", "x.fits", "-o", "out.csv", "--model", "MODEL", "--device", "abacus"], "no device 'abacus'"),
         (["validate", "nowhere", "--model", "MODEL"], "nowhere: holds neither manifest.csv nor a .npz"),
         (["networks", "--survey", "nonsense"], "no survey 'nonsense'"),
-        (["train", "--out", "run", "--spectra", "5", "--minutes", "1"], "either minutes or spectra"),
+        (["train", "--out", "run", "--budget", "5", "--minutes", "1"], "either minutes or spectra"),
         (["simulate", "--out", "mock", "--templates", "nowhere"], "nowhere"),
     ],
 )

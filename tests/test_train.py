@@ -279,7 +279,6 @@ def test_own_data_out_of_bounds_is_refused(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("words", "spectra", "own"),
     [
-        ("--spectra 5000", 5000, None),
         ("--budget 5000", 5000, None),
         ("", 120_000, None),
         (

@@ -17,10 +17,7 @@ def train(
     network: Annotated[str, typer.Option("--network", help="Network to train; see `gasnet networks`.")] = "matched",
     members: Annotated[int, typer.Option("--members", min=1, help="Networks in the ensemble.")] = 5,
     spectra: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR|N", help="Folder of labelled spectra (with --catalog) or packed file; or N, as --budget."
-        ),
+        Path | None, typer.Option(help="Folder of labelled spectra (with --catalog), or a packed file.")
     ] = None,
     catalog: Annotated[
         Path | None, typer.Option(help="Labels of the spectra: spAll-, zcatalog-like or plain; docs/own-data.md.")
@@ -46,17 +43,14 @@ def train(
     from engine.train import train as run
     from engine.versions import add, current_model
 
-    folder = spectra if spectra and not spectra.isdigit() else None
-    if catalog and not folder:
+    if catalog and not spectra:
         raise ValueError("--catalog needs the folder of its spectra: --spectra DIR")
     if start_from in survey_names():
         start_from = current_model(load_survey(start_from))
-    if spectra and not folder:
-        budget = int(spectra)
     config = TrainConfig(
         survey=survey, network=network, members=members, minutes=minutes, seed=seed, name=name,
         spectra=120_000 if budget is None and minutes is None else budget,
-        own_data=OwnData(folder, str(catalog) if catalog else None, mix, shift) if folder else None,
+        own_data=OwnData(str(spectra), str(catalog) if catalog else None, mix, shift) if spectra else None,
         start_from=start_from, rate_scale=rate_scale, device=device, processes=processes,
         templates=str(templates) if templates else None,
     )  # fmt: skip
