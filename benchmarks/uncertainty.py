@@ -195,7 +195,9 @@ def line(name: str, passes: str, parts: list[Measured], label: NDArray[np.int64]
         -np.log(np.maximum(likelihood, 1e-9)).mean(), ks(u), coverage(u, 0.68), coverage(u, 0.95),
         auroc(-mass[good], -mass[~good]), ms,
     )  # fmt: skip
-    return dict(zip(HEAD, (name, passes, *(round(float(v), 4) if np.isfinite(v) else None for v in numbers)), strict=True))
+    return dict(
+        zip(HEAD, (name, passes, *(round(float(v), 4) if np.isfinite(v) else None for v in numbers)), strict=True)
+    )
 
 
 def compared(ensemble: Ensemble, simulator: Simulator, n: int, seed: int) -> list[dict[str, Any]]:
