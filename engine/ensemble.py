@@ -162,7 +162,7 @@ class Ensemble:
             mae=self.mae,
             snr=spectrum.snr,
             zwarn=ZWarn(0),
-            robust=self._robust(int(np.argmax(verdict.p[k])), answers.p[:, k], zerr),
+            robust=self._robust(int(self.survey.choose(verdict.p[k])), answers.p[:, k], zerr),
             quantiles=None if verdict.quantiles is None else verdict.quantiles[k],
             ood=float(verdict.ood[k]),
             ood_flag=bool(verdict.ood[k] > 0),
@@ -174,7 +174,7 @@ class Ensemble:
         """Paper section 4.2.3: sigma_z <= MAE. A star is robust when every member calls it a star."""
         classes = self.survey.classes
         if classes[best].z_range is None:
-            return all(classes[int(k)].spectype == "STAR" for k in p_members.argmax(axis=1))
+            return all(classes[int(k)].spectype == "STAR" for k in self.survey.choose(p_members))
         row = self.survey.extragalactic.index(best)
         return bool(metrics.is_robust(zerr[row], self.mae[row])[0])
 

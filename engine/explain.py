@@ -33,7 +33,7 @@ def standing(prediction: Prediction, lines: Sequence[Line]) -> str:
     row = prediction.row(prediction.best)
     members = len(prediction.p_members)
     if row is None:
-        types = [prediction.survey.classes[int(i)].spectype for i in prediction.p_members.argmax(axis=1)]
+        types = [prediction.survey.classes[int(i)].spectype for i in prediction.survey.choose(prediction.p_members)]
         agree = types.count(prediction.spectype)
         who = f"all {count(members)} members" if agree == members else f"{count(agree)} of {count(members)} members"
         return f"{_flag(prediction)}: {who} call it a star. Stars have z = 0."

@@ -97,8 +97,13 @@ class Prediction:
 
     @property
     def best(self) -> int:
-        """Index of the most probable class."""
-        return int(np.argmax(self.p))
+        """Index of the most probable class of the most probable type (Survey.choose)."""
+        return int(self.survey.choose(self.p))
+
+    @property
+    def second(self) -> int:
+        """Index of the most probable class but for the best."""
+        return int(np.argmax(np.where(np.arange(len(self.p)) == self.best, -1.0, self.p)))
 
     @property
     def class_name(self) -> str:

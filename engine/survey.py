@@ -12,6 +12,9 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 SPECTYPES = ("STAR", "GALAXY", "QSO")
 
 
@@ -79,6 +82,17 @@ class Survey:
         if name not in self.names:
             raise SurveyError(f"survey {self.name} has no class {name!r}; its classes are {', '.join(self.names)}")
         return self.names.index(name)
+
+    def choose(self, p: ArrayLike) -> NDArray[np.intp]:
+        """The answer (...,) to class probabilities (..., C): the most probable class of the most probable type.
+
+        Type first (coarse, then fine: Zhong et al. 2024, section 5): a galaxy spread over four galaxy classes is no
+        star because one stellar class beats each of the four.
+        """
+        p = np.asarray(p)
+        types = np.array([SPECTYPES.index(c.spectype) for c in self.classes])
+        of_type = np.stack([p[..., types == t].sum(axis=-1) for t in range(len(SPECTYPES))], axis=-1)
+        return np.where(types == of_type.argmax(axis=-1)[..., None], p, -1.0).argmax(axis=-1)
 
     def good_threshold(self, spectype: str) -> float:
         """Good-fraction threshold (eq. 10) of a spectral type."""

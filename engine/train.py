@@ -263,7 +263,7 @@ def validation_metrics(
         p_all.append(p.mean(axis=0))
         z_all.append(z.mean(axis=0))
     label, truth, p, z = (np.concatenate(a) for a in (labels, z_true, p_all, z_all))
-    best = p.argmax(axis=1)
+    best = survey.choose(p)
     mae: dict[str, float] = {}
     classes: dict[str, Any] = {}
     for i, klass in enumerate(survey.classes):

@@ -50,8 +50,10 @@ def objects(n: int = 1, **given: object) -> Objects:
         "window": 0.015, "snr": 10.0, "vdisp": math.nan, "robust": True, "pit": 0.5, "confidence": 0.9,
         "reliable": False, "ood": math.nan, "ood_flag": False,
     }  # fmt: skip
-    shapes = {"p": (n, 13)}
-    return Objects(**{key: np.broadcast_to(value, shapes.get(key, (n,))) for key, value in (plain | given).items()})
+    row = plain | given
+    order = np.argsort(-np.broadcast_to(row["p"], (n, 13)), axis=1)
+    row |= {"best": order[:, 0], "second": order[:, 1]}
+    return Objects(**{key: np.broadcast_to(value, (n, 13) if key == "p" else (n,)) for key, value in row.items()})
 
 
 def mixed(n: int = 1200, seed: int = 0) -> Objects:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine.survey import SurveyError, assets_dir, load_survey, survey_names
@@ -109,3 +110,13 @@ def test_a_survey_is_named_as_its_file_and_its_model_after_it() -> None:
         assert survey.name == name
         assert survey.model.startswith(f"{name}-")
         assert {c.good for c in survey.classes} <= {None, 0.0015, 0.015}
+
+
+def test_the_type_is_chosen_before_the_class() -> None:
+    survey = load_survey("sdss")
+    p = np.zeros((2, 13))
+    p[0, survey.index("STAR_F5")] = 0.4  # the most probable class, though three of five chances are a galaxy's
+    p[0, [survey.index("GALAXY"), survey.index("GALAXY_AGN")]] = 0.35, 0.25
+    p[1, survey.index("QSO")] = 1.0
+    assert [survey.names[k] for k in survey.choose(p)] == ["GALAXY", "QSO"]
+    assert survey.names[int(survey.choose(p[0]))] == "GALAXY"

@@ -30,7 +30,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Assets with two surveys, sdss and bare, of which sdss alone has a shipped model; and an empty home."""
     assets = tmp_path / "assets"
     (assets / "surveys").mkdir(parents=True)
-    text = SURVEY.read_text()
+    shipped = f'model = "{engine.load_survey("sdss").model}"'
+    text = SURVEY.read_text().replace(shipped, 'model = "sdss-matched-v1"')
     (assets / "surveys" / "sdss.toml").write_text(text)
     bare = text.replace('name = "sdss"', 'name = "bare"', 1).replace("sdss-matched-v1", "bare-matched-v1")
     (assets / "surveys" / "bare.toml").write_text(bare)

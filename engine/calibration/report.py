@@ -34,7 +34,8 @@ def measured(calibration: Calibration, known: Known, survey: Survey, zgrid: ZGri
     u_raw = _raw_pit(known, far, row, zgrid)
     edges = np.quantile(known.snr, SNR_QUARTERS) if len(known) else np.zeros(5)
     quarters = {f"{a:.3g}-{b:.3g}": (known.snr >= a) & (known.snr <= b) for a, b in pairwise(edges)}
-    confidence, right = p.max(axis=1), p.argmax(axis=1) == known.label
+    chosen = survey.choose(p)
+    confidence, right = p[np.arange(len(p)), chosen], chosen == known.label
     bought = flags(calibration, known, survey, mae, quantiles)
     facts = {
         "n": len(known),
@@ -49,7 +50,7 @@ def measured(calibration: Calibration, known: Known, survey: Survey, zgrid: ZGri
         "ks_by_class": {survey.names[i]: ks(u[row == k]) for i, k in rows.items()},
         "covers_68_by_snr": {name: coverage(u[h[far]], 0.68) for name, h in quarters.items()},
         "covers_95_by_snr": {name: coverage(u[h[far]], 0.95) for name, h in quarters.items()},
-        "raw": {"accuracy": (known.p.argmax(axis=1) == known.label).mean(),
+        "raw": {"accuracy": (survey.choose(known.p) == known.label).mean(),
                 "ece": ece(known.p.max(axis=1), known.p.argmax(axis=1) == known.label), **_honesty(u_raw)},
         "flags": {name: rule for name, rule in bought.items() if name != "curves"},
     }  # fmt: skip
@@ -68,7 +69,7 @@ def flags(
     quasar: kept, share of the kept whose type and redshift are right, share of the wrong that is caught; and the curves
     of both (engine.calibration.scores.keeping). quantiles : (N, E, levels) calibrated."""
     p, types = calibration.classes(known.p), np.array([c.spectype for c in survey.classes])
-    best = p.argmax(axis=1)
+    best = survey.choose(p)
     here = np.flatnonzero(np.isin(best, survey.extragalactic))
     row = np.array([survey.extragalactic.index(int(b)) for b in best[here]], dtype=int)
     window = np.array([survey.classes[int(b)].good or 0.0 for b in best[here]])

@@ -27,6 +27,7 @@ class Objects:
 
     name, spectype, spectype_pred : (N,) text; flags : (N,) the zwarn bits in words
     label : (N,) true class index, -1 where the label names no class of the survey; p : (N, C) class probabilities
+    best, second : (N,) index of the answer (Survey.choose), and of the most probable other class
     z, z_pred, zerr : (N,) truth, mean and standard deviation of the members (paper eqs 7, 8)
     z_point, z_peak : (N,) the first member's redshift; the heaviest peak of p(z)
     mae, window : (N,) validation MAE and good-fraction threshold of that class
@@ -42,6 +43,8 @@ class Objects:
     spectype_pred: NDArray[np.str_]
     flags: NDArray[np.str_]
     label: IntArray
+    best: IntArray
+    second: IntArray
     p: FloatArray
     z: FloatArray
     z_pred: FloatArray
@@ -65,16 +68,6 @@ class Objects:
     def take(self, index: NDArray[np.int64] | BoolArray) -> Objects:
         """The objects of an index or a mask."""
         return Objects(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
-
-    @cached_property
-    def best(self) -> IntArray:
-        """(N,) index of the most probable class."""
-        return np.asarray(self.p.argmax(axis=1))
-
-    @cached_property
-    def second(self) -> IntArray:
-        """(N,) index of the second most probable class."""
-        return np.asarray(np.argsort(-self.p, axis=1)[:, 1])
 
     @cached_property
     def known(self) -> BoolArray:
@@ -148,6 +141,8 @@ def _row(item: Labelled, prediction: Prediction) -> dict[str, object]:
         "spectype_pred": case.spectype_pred,
         "flags": "; ".join(case.words),
         "label": survey.index(case.class_name) if case.class_name else -1,
+        "best": prediction.best,
+        "second": prediction.second,
         "p": prediction.p,
         "z": case.z if np.isfinite(case.zerr) else 0.0,
         "zerr": case.zerr,

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
-
 from engine import metrics
 from engine.ensemble import Ensemble
 from engine.evaluate.confusions import Confusion, confusions
@@ -143,7 +141,7 @@ def judge(item: Labelled, prediction: Prediction) -> Case:
     survey, label = prediction.survey, item.label
     of_type = [k for k, c in enumerate(survey.classes) if c.spectype == label.spectype]
     row = prediction.row(max(of_type, key=lambda k: prediction.p[k])) if of_type else None
-    second = int(np.argsort(-prediction.p)[1])
+    second = prediction.second
     if row is None:  # a star: z = 0
         z_pred, zerr, z_peak, robust, good = 0.0, math.nan, 0.0, prediction.robust, True
     else:
