@@ -29,6 +29,7 @@ from engine.mock.strange import strange
 from engine.mock.templates import TemplateError
 from engine.outliers import OutlierModel, Seen
 from engine.registry import load_members, sha256_of, write_card
+from engine.validation import validation_metrics
 
 BATCH = 128
 SEED = 777_767  # of the mocks of calibration: other mocks than those of training and validation
@@ -118,6 +119,10 @@ def calibrate_model(
     file = outliers.FILE.replace(".", f"-{digest[:8]}.", 1)
     (folder / outliers.FILE).replace(folder / file)
     card = raw | {"calibration": dict(found.facts), "ood": {"file": file, "sha256": digest} | dict(found.ood)}
+    validation = raw.get("validation", {})
+    if {"n", "seed"} <= validation.keys():  # its classes are the calibrated ones
+        calibrated = Ensemble(survey, members, card, device)
+        card["validation"] = validation_metrics(calibrated, simulator, validation["n"], validation["seed"])[1]
     write_card(folder, card)
     for old in folder.glob(outliers.FILE.replace(".", "-*.", 1)):
         if old.name != file:

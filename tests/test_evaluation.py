@@ -312,7 +312,7 @@ def written() -> str:
     o = mixed()
     names = replace(o, name=np.full(len(o), EVIL))
     text = page(json.loads(json.dumps(document(evaluation(names, EVIL)))))
-    assert len(text) < 8e6
+    assert len(text) < 15e6
     return text[text.index("</head><body>") :]
 
 

@@ -34,7 +34,7 @@ FLOORS = (
         "basis",
         "templatefit",
     },
-    {"classify", "labelled", "calibrate", "train", "evaluate", "report", "experiments"},
+    {"classify", "labelled", "validation", "calibrate", "train", "evaluate", "report", "experiments"},
     {"cli"},
 )
 
