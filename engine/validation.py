@@ -32,8 +32,8 @@ def validation_metrics(
         p_all.append(p.mean(axis=0))
         z_all.append(z.mean(axis=0))
     label, truth, z = (np.concatenate(a) for a in (labels, z_true, z_all))
-    p = np.concatenate(p_all).astype(np.float64)
-    best = survey.choose(p if ensemble.calibration is None else ensemble.calibration.classes(p))
+    mean = np.concatenate(p_all).astype(np.float64)
+    best = survey.choose(mean if ensemble.calibration is None else ensemble.calibration.classes(mean))
     mae: dict[str, float] = {}
     classes: dict[str, Any] = {}
     for i, klass in enumerate(survey.classes):
