@@ -28,7 +28,7 @@ def test_every_figure_is_drawn_when_it_comes_into_view_without_asking_any_host(b
     page.wait_for_timeout(500)
     assert page.evaluate(count, ".plot.drawn") < figures / 2, "the page opens without drawing what is not seen"
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    page.wait_for_function("() => document.querySelectorAll('.plot:not(.drawn)').length === 0")
+    page.wait_for_function("() => document.querySelectorAll('.plot:not(.drawn)').length === 0", timeout=120_000)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.close()
     assert wrong == []
