@@ -302,7 +302,9 @@ def _fit(data: _Data, bases: tuple[Basis, ...], spectype: str, z: float) -> Fit:
     quarter_kms = C_KMS * STEP * math.log(10) / PHASES
     coarse = COARSE[spectype]
     half = math.ceil(WINDOW_KMS[spectype] / quarter_kms / coarse) * coarse
-    window = _Window(data, basis, middle - half - PHASES, middle + half + PHASES)
+    # The search steps less than `coarse` beyond the scan, the parabola eight fine steps.
+    beyond = half + max(coarse, 8 * FINE[spectype])
+    window = _Window(data, basis, middle - beyond, middle + beyond)
     if window.n_good < LEAST_PIXELS:
         return nothing(f"only {window.n_good} good pixels that the basis covers; {LEAST_PIXELS} are needed")
     scan = range(middle - half, middle + half + 1, coarse)
