@@ -61,7 +61,7 @@ class Instrument:
             absorbed += depth * ((wave > low) & (wave < high))
         self.telluric = np.convolve(absorbed, np.hanning(25) / np.hanning(25).sum(), "same").astype(np.float32)
         self.x = np.linspace(-1, 1, SDSS_GRID.n, dtype=np.float32)
-        self.extinction = _galactic_extinction(wave).astype(np.float32)
+        self.extinction = galactic_extinction(wave).astype(np.float32)
         self.joint = np.exp(-0.5 * ((wave - 5980) / 70) ** 2).astype(np.float32)  # of the arms
         # The noise shapes are of BOSS, mostly; SDSS-I/II is worse at the red end and better around the joint.
         knots = [3900, 5000, 5900, 6300, 7200, 8000, 8600, 9200]
@@ -172,7 +172,7 @@ class Instrument:
             row[rng.integers(0, row.size, rng.integers(0, 60))] = 0
 
 
-def _galactic_extinction(wave: FloatArray) -> FloatArray:
+def galactic_extinction(wave: FloatArray) -> FloatArray:
     """0.921 A(lambda) / E(B-V) for R_V = 3.1: Cardelli, Clayton & Mathis (1989), optical; exp(-E(B-V) x this)."""
     y = 1e4 / wave - 1.82
     a = 1 + y * (

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engine.mock.batch import Depth, MockBatch, Redshifts, free_redshifts
 from engine.mock.galaxies import HA, lines_for
 from engine.mock.galaxies import LINES as GALAXY_LINES
-from engine.mock.instrument import Observed, _galactic_extinction
+from engine.mock.instrument import Observed, galactic_extinction
 from engine.mock.light import Light
 from engine.mock.spectrographs import Spectrograph
 from engine.mock.starpool import StarPool
@@ -92,7 +92,7 @@ class TableScene:
         self.recipes = [recipes[name] for name in survey.names]
         self.stacks, self.flat_share = stacks, flat_share
         self.grid, self.light_grid = instrument.grid, light.grid
-        self.extinction = _galactic_extinction(light.grid.wave).astype(np.float32)
+        self.extinction = galactic_extinction(light.grid.wave).astype(np.float32)
         self.depths = []
         for klass, recipe in zip(survey.classes, self.recipes, strict=True):
             mean = klass.mean_snr or 10.0
