@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
 
 import holoviews as hv
 import panel as pn
@@ -11,16 +11,19 @@ from bokeh.models import Span
 
 from engine import load_lines
 from gasnet_app import theme
+from gasnet_app.address import Address
 from gasnet_app.intake import sample_paths
 from gasnet_app.keys import HELP, Keyboard
 from gasnet_app.model_view import ModelView
 from gasnet_app.objects_view import ObjectsView
+from gasnet_app.pages import Page, Pages
 from gasnet_app.redshift_view import RedshiftView
 from gasnet_app.spectrum_view import SpectrumView
 from gasnet_app.state import Explorer
 from gasnet_app.worker import Worker, first_survey, shared_worker
 
 HEADER = 40
+PAGES = {"explore": Page("Explore", ("objects", "spectrum", "redshift"))}
 BAR = {
     ".MuiAppBar-root": {
         "bgcolor": "primary.contrastText",
@@ -41,42 +44,38 @@ def build_page(worker: Worker | None = None) -> pmui.Page:
     explorer = Explorer(worker or shared_worker(first_survey()))
     lines = load_lines()
     marker = Span(location=0, dimension="height", line_width=1.5, line_dash="4 3", name="marker")
-    spectrum = SpectrumView(explorer, lines, marker)
-    redshift = RedshiftView(explorer, lines, marker)
-    objects = ObjectsView(explorer)
+    pages = Pages(explorer, PAGES, {
+        "objects": lambda: ObjectsView(explorer),
+        "spectrum": lambda: SpectrumView(explorer, lines, marker),
+        "redshift": lambda: RedshiftView(explorer, lines, marker),
+    })  # fmt: skip
     model = ModelView(explorer)
-    views = (objects, spectrum, redshift)
 
     help_dialog = pmui.Dialog(_help(), title="Keys", close_on_click=True)
     keyboard = Keyboard(explorer, lambda: help_dialog.param.update(open=not help_dialog.open))
-    body = pn.Row(
-        objects.view, spectrum.view, redshift.view,
-        styles={"height": f"calc(100vh - {HEADER + 8}px)"}, sizing_mode="stretch_both",
-    )  # fmt: skip
+    body = pn.Column(pages.view, styles={"height": f"calc(100vh - {HEADER + 8}px)"}, sizing_mode="stretch_both")
     page = pmui.Page(
         title="GaSNet Explorer", main=[body, keyboard, help_dialog, model.dialog], theme_config=theme.material(),
         header=[pn.Spacer(sizing_mode="stretch_width"), model.view],
         busy_indicator=None, sx=BAR,
     )  # fmt: skip
-    page.param.watch(lambda event: _apply(views, event.new), "dark_theme")
-    _apply(views, page.dark_theme)
-    pn.state.onload(_samples(explorer))
+    page.param.watch(lambda event: pages.apply(theme.palette(event.new)), "dark_theme")
+    pages.apply(theme.palette(page.dark_theme))
+    address = Address(explorer, pn.state.location, _unknown) if pn.state.location else None
+    pn.state.onload(functools.partial(_open, explorer, address))
     pn.state.on_session_destroyed(lambda _: explorer.close())
     return page
 
 
-def _samples(explorer: Explorer) -> Any:
-    async def show() -> None:
-        """The samples, so that the page shows something worth looking at."""
-        await explorer.load(sample_paths())
+async def _open(explorer: Explorer, address: Address | None) -> None:
+    """The samples, so that the page shows something worth looking at; then what the address names."""
+    await explorer.load(sample_paths())
+    if address is not None:
+        await address.restore()
 
-    return show
 
-
-def _apply(views: tuple[Any, ...], dark: bool) -> None:
-    palette = theme.palette(dark)
-    for view in views:
-        view.apply(palette)
+async def _unknown(_text: str) -> None:
+    """An object that the session does not hold."""
 
 
 def _help() -> pn.pane.HTML:

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 BATCH = 16  # spectra per background question, so that a newly chosen object waits half a second at most
 MOST_OBJECTS = 20_000
 SMOOTHING = (1, 3, 5, 9, 15)  # width of the box kernel, pixels
+TABS = ("explore", "inspect", "population")
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Explorer(param.Parameterized):
 
     records: Mapping[str, Record] = param.ClassSelector(class_=Mapping, default=MappingProxyType({}), instantiate=False)
     selected: str = param.String("", doc="Key of the record that is shown")
+    tab: str = param.Selector(default="explore", objects=list(TABS), doc="The page that is looked at")
     z: float | None = param.Number(None, allow_None=True, doc="Redshift the lines are drawn at; None before any answer")
     lines: str = param.Selector(default="major", objects=["major", "all", "none"])
     smoothing: int = param.Selector(default=1, objects=list(SMOOTHING), doc="Width of the box kernel, pixels")
