@@ -10,7 +10,8 @@ import panel_material_ui as pmui
 
 from gasnet_app import theme
 from gasnet_app.intake import MAX_FILE_TEXT, uploads
-from gasnet_app.state import Explorer, Record
+from gasnet_app.records import Record
+from gasnet_app.state import Explorer
 from gasnet_app.words import short_class, z_text
 
 PAGE_SIZE = 200

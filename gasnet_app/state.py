@@ -4,74 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import param
 
 from engine import CrossCheck, ModelError, Prediction, Saliency, Spectrum, SpectrumError, SurveyError
 from gasnet_app.intake import Upload
+from gasnet_app.records import DONE, EMPTY, Answer, Record, Seen, Stage
 from gasnet_app.worker import Worker
 
 log = logging.getLogger(__name__)
 
 BATCH = 16  # spectra per background question, so that a newly chosen object waits half a second at most
 MOST_OBJECTS = 20_000
+MOST_SEEN = 16  # objects whose whole answer a session keeps, about a megabyte each
 SMOOTHING = (1, 3, 5, 9, 15)  # width of the box kernel, pixels
 TABS = ("explore", "inspect", "population")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Where one of the three steps stands, and what to tell the reader of the page."""
-
-    state: Literal["empty", "waiting", "done", "failed"]
-    words: str = ""
-
-
-EMPTY = Stage("empty", "Drop a file, or choose a sample.")
-DONE = Stage("done")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The part of a Prediction that is kept for every object; the PDFs are made again when it is looked at."""
-
-    class_name: str
-    spectype: str
-    p: float
-    z: float
-    zerr: float
-    robust: bool
-    zwarn: int
-    words: tuple[str, ...]
-
-    @classmethod
-    def of(cls, prediction: Prediction) -> Answer:
-        """The short form of a prediction."""
-        return cls(
-            prediction.class_name, prediction.spectype, float(prediction.p[prediction.best]), prediction.best_z,
-            prediction.best_zerr, bool(prediction.robust), int(prediction.zwarn), prediction.words(),
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Record:
-    """One row of the table: an object with its spectrum, or a file that could not be read with the reason."""
-
-    key: str
-    file: str
-    spectrum: Spectrum | None = None
-    error: str = ""
-    answer: Answer | None = None
-
-    @property
-    def flagged(self) -> bool:
-        """True for what a person should look at: unreadable, warned of, or not robust."""
-        return bool(self.error) or (self.answer is not None and (self.answer.zwarn != 0 or not self.answer.robust))
 
 
 class Explorer(param.Parameterized):
@@ -99,6 +52,7 @@ class Explorer(param.Parameterized):
         super().__init__(worker=worker, **params)
         self._generation = 0
         self._closed = False
+        self._seen: OrderedDict[str, Seen] = OrderedDict()
 
     # ---- what is there -------------------------------------------------------------------------------------------
 
@@ -185,8 +139,21 @@ class Explorer(param.Parameterized):
             self.param.update(selected=key, z=None, prediction=None, check=None, saliency=None, spectrum_stage=stage,
                               prediction_stage=quiet, saliency_stage=quiet)  # fmt: skip
             return
+        seen = self._seen.get(key)
+        if seen is not None and seen.spectrum is record.spectrum:
+            self.param.update(
+                selected=key, z=seen.prediction.best_z, prediction=seen.prediction, check=seen.check,
+                saliency=seen.saliency, spectrum_stage=DONE, prediction_stage=DONE, saliency_stage=DONE,
+            )  # fmt: skip
+        else:
+            await self._ask_about(record, mine)
+        if mine == self._generation:
+            await self._look_ahead(mine)
+
+    async def _ask_about(self, record: Record, mine: int) -> None:
+        assert record.spectrum is not None
         self.param.update(
-            selected=key, z=None, prediction=None, check=None, saliency=None, spectrum_stage=DONE,
+            selected=record.key, z=None, prediction=None, check=None, saliency=None, spectrum_stage=DONE,
             prediction_stage=Stage("waiting", "Asking the ensemble"),
             saliency_stage=Stage("waiting", "Comes after the answer"),
         )  # fmt: skip
@@ -202,6 +169,37 @@ class Explorer(param.Parameterized):
         self.param.update(prediction=found, z=z, prediction_stage=DONE, saliency_stage=Stage("waiting", "Tracing back"))
         await self._explain(record.spectrum, found.best, mine)
         await self._check(record.spectrum, found, mine)
+        if mine == self._generation:
+            self._keep(record.key, Seen(record.spectrum, found, self.saliency, self.check))
+
+    def _keep(self, key: str, seen: Seen) -> None:
+        self._seen[key] = seen
+        self._seen.move_to_end(key)
+        while len(self._seen) > MOST_SEEN:
+            self._seen.popitem(last=False)
+
+    async def _look_ahead(self, mine: int) -> None:
+        """Ask about the next object while the reader looks at this one; given up as soon as another is chosen."""
+
+        def wanted() -> bool:
+            return mine == self._generation
+
+        keys = [r.key for r in self.visible]
+        following = keys[keys.index(self.selected) + 1 :][:1] if self.selected in keys else []
+        for record in (self.records[key] for key in following):
+            spectrum, seen = record.spectrum, self._seen.get(record.key)
+            if spectrum is None or (seen is not None and seen.spectrum is spectrum):
+                continue
+            try:
+                if not (found := await self._predict([record], wanted)):
+                    return
+                saliency = await self.worker.explain(spectrum, found[0].best, wanted)
+                check = await self.worker.check(spectrum, found[0], wanted)
+            except Exception:  # it is asked again, and answered in words, when the reader comes to it
+                log.exception("looking ahead failed")
+                return
+            if wanted():
+                self._keep(record.key, Seen(spectrum, found[0], saliency, check))
 
     async def _predict(self, records: Sequence[Record], wanted: Callable[[], bool] = lambda: True) -> list[Prediction]:
         """Predictions of these records, kept in short form in the table; an empty list when the engine cannot."""
@@ -239,6 +237,7 @@ class Explorer(param.Parameterized):
         if worker is self.worker or self._closed:
             return
         self._generation += 1
+        self._seen.clear()
         bare = {key: replace(record, answer=None) for key, record in self.records.items()}
         self.param.update(prediction=None, saliency=None, problem="", z=None, worker=worker,
                           records=MappingProxyType(bare))  # fmt: skip
@@ -283,6 +282,7 @@ class Explorer(param.Parameterized):
         """The session is over: stop asking, let go of the spectra."""
         self._closed = True
         self._generation += 1
+        self._seen.clear()
         with param.parameterized.discard_events(self):  # the views are gone: nobody must draw any more
             self.param.update(records=MappingProxyType({}), prediction=None, check=None, saliency=None)
 

@@ -38,9 +38,10 @@ from gasnet_app import theme
 from gasnet_app.intake import Upload, open_upload, safe_name, uploads
 from gasnet_app.model_view import ModelView
 from gasnet_app.objects_view import ObjectsView, failures_html, table
+from gasnet_app.records import Answer, Record
 from gasnet_app.redshift_view import RedshiftView, choose_peak, class_rows, flags_html, pdf_columns
 from gasnet_app.spectrum_view import SpectrumView, flux_columns, flux_label, robust_limits, smoothed
-from gasnet_app.state import Answer, Explorer, Record
+from gasnet_app.state import Explorer
 from gasnet_app.words import headline, z_text
 from gasnet_app.worker import Worker
 
@@ -564,3 +565,33 @@ def test_the_worker_loads_its_ensemble_once_and_answers_in_order():
 
     asyncio.run(scene())
     assert calls == ["sdss"]
+
+
+def test_going_back_to_an_object_asks_nothing_and_shows_everything_at_once():
+    e = loaded("a", "b")
+    seen = e.prediction
+    asyncio.run(e.select("b"))
+    asked = list(e.worker.asked)
+    stages: list[str] = []
+    e.param.watch(
+        lambda *events: stages.extend(event.new.state for event in events), ["prediction_stage", "saliency_stage"]
+    )
+    asyncio.run(e.select("a"))
+    assert (e.prediction, e.z, e.worker.asked) == (seen, seen.best_z, asked)
+    assert e.saliency is not None
+    assert "waiting" not in stages
+
+
+def test_the_next_object_is_asked_about_while_this_one_is_looked_at():
+    e = loaded("a", "b", "c")
+    asyncio.run(e.select("b"))
+    before = e.worker.asked.count("c")
+    asyncio.run(e.step(1))
+    assert (e.selected, e.worker.asked.count("c")) == ("c", before)
+
+
+def test_another_survey_forgets_what_was_seen():
+    e = loaded("a")
+    other = Desk()
+    asyncio.run(e.use(other))  # type: ignore[arg-type]
+    assert "a" in other.asked
