@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from benchmarks import record
-from engine.calibrate import BATCH, measured_snr
 from engine.calibration.scores import auroc
 from engine.dataset import on_grid
 from engine.ensemble import Ensemble, load_ensemble
@@ -26,6 +25,7 @@ from engine.evaluate import POOLED, labelled, true_class
 from engine.mock import MockBatch, Simulator
 from engine.mock.outliers import Outliers, outlier_types
 from engine.outliers import Seen
+from engine.validation import BATCH, measured_snr
 
 SEED = 616_161  # other spectra than those of calibration
 SNR_EDGES = (0.0, 2.0, 5.0, 10.0, 20.0, 40.0, np.inf)

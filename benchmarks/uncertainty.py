@@ -21,13 +21,13 @@ from torch import Tensor
 
 from benchmarks import record
 from engine import metrics
-from engine.calibrate import BATCH, measured_snr
 from engine.calibration.scores import auroc, coverage, ece, ks, pit
 from engine.dataset import on_grid
 from engine.ensemble import Ensemble, load_ensemble
 from engine.mock import MockBatch, Simulator
 from engine.networks.matched import Matched
 from engine.prediction import LEVELS
+from engine.validation import BATCH, measured_snr
 
 DRAWS = 20  # of dropout masks and of weights
 SEED = 424_243

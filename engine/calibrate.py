@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from engine import outliers
@@ -21,17 +20,15 @@ from engine.calibration import Calibration
 from engine.calibration.fit import Known, fit, joined_answers
 from engine.calibration.report import measured
 from engine.calibration.scores import auroc
-from engine.dataset import on_grid
-from engine.ensemble import Ensemble
+from engine.ensemble import Answers, Ensemble
 from engine.mock import MockBatch, Simulator
 from engine.mock.outliers import Outliers, outlier_types
 from engine.mock.strange import strange
 from engine.mock.templates import TemplateError
 from engine.outliers import OutlierModel, Seen
 from engine.registry import load_members, sha256_of, write_card
-from engine.validation import validation_metrics
+from engine.validation import BATCH, asked, known, measured_snr, outputs, validation_metrics
 
-BATCH = 128
 SEED = 777_767  # of the mocks of calibration: other mocks than those of training and validation
 Progress = Callable[[int, int], None]
 
@@ -63,24 +60,33 @@ def calibrate(
     kinds_of = outlier_types(ensemble.survey) if kinds and per_type else ()
     types = [c.spectype for c in ensemble.survey.classes]
     ask = _Asker(ensemble, n + n // 3 + per_type * len(kinds_of), progress or (lambda done, total: None))
-    known, seen, odd = ask.all(simulator, n, n // 3, [seed, SEED])
-    even = equally_often(known.label)
-    known, seen = known.take(even), seen.take(even)
-    first = np.arange(len(known)) % 2 == 0
-    asked = (ensemble.survey, ensemble.zgrid, ensemble.mae)
-    calibration = fit(known.take(first), ensemble.survey, ensemble.zgrid)
-    facts = calibration.to_card(ensemble.survey) | {
-        "data": f"{len(known)} of {n} mock spectra of validation templates, each class as often, seed {seed}: "
-        "even ones fitted, odd ones held out",
-        "date": time.strftime("%Y-%m-%d"),
-        "fitted": measured(calibration, known.take(first), *asked),
-        "held_out": measured(calibration, known.take(~first), *asked),
-    }
-    model = outliers.fit(seen.take(first), known.label[first], odd, seen.take(~first), types)
+    mocks, seen, odd = ask.all(simulator, n, n // 3, [seed, SEED])
+    even = equally_often(mocks.label)
+    mocks, seen = mocks.take(even), seen.take(even)
+    first = np.arange(len(mocks)) % 2 == 0
+    data = f"{len(mocks)} of {n} mock spectra of validation templates, each class as often, seed {seed}: "
+    data += "even ones fitted, odd ones held out"
+    calibration, facts = fit_and_measure(ensemble, mocks.take(first), mocks.take(~first), data)
+    model = outliers.fit(seen.take(first), mocks.label[first], odd, seen.take(~first), types)
     ood = _measured_outliers(
         model, seen.take(~first), {kind: _outliers(ask, kinds, kind, per_type, seed) for kind in kinds_of}
     )
     return Calibrated(calibration, model, facts, ood)
+
+
+def fit_and_measure(
+    ensemble: Ensemble, fitted: Known, held_out: Known, data: str
+) -> tuple[Calibration, dict[str, Any]]:
+    """A calibration of an ensemble, and what a card says of it: the numbers, the data in words, both halves measured.
+
+    The limits of the robust rule are the ensemble's own (mae).
+    """
+    about = (ensemble.survey, ensemble.zgrid)
+    calibration = fit(fitted, *about)
+    facts = {"data": data, "date": time.strftime("%Y-%m-%d")}
+    halves = {"fitted": fitted, "held_out": held_out}
+    numbers = {name: measured(calibration, half, *about, ensemble.mae) for name, half in halves.items()}
+    return calibration, calibration.to_card(ensemble.survey) | facts | numbers
 
 
 def equally_often(label: NDArray[np.int64], least: float = 0.5) -> NDArray[np.int64]:
@@ -103,10 +109,13 @@ def calibrate_model(
     per_type: int = 80,
     device: str = "auto",
     progress: Progress | None = None,
+    answers: Mapping[str, Known] | None = None,
 ) -> dict[str, Any]:
     """Calibrate the model of a folder and write its card anew, atomically; returns the card.
 
-    An earlier calibration is replaced. Raises ModelError or SurveyError when the folder does not load.
+    An earlier calibration is replaced, and the card's classes become the calibrated ones: of the answers, by the card's
+    key (validation), if they are at hand, else of the validation mocks asked again.
+    Raises ModelError or SurveyError when the folder does not load.
     """
     folder = Path(folder)
     survey, card, members = load_members(folder)
@@ -119,10 +128,11 @@ def calibrate_model(
     file = outliers.FILE.replace(".", f"-{digest[:8]}.", 1)
     (folder / outliers.FILE).replace(folder / file)
     card = raw | {"calibration": dict(found.facts), "ood": {"file": file, "sha256": digest} | dict(found.ood)}
-    validation = raw.get("validation", {})
-    if {"n", "seed"} <= validation.keys():  # its classes are the calibrated ones
-        calibrated = Ensemble(survey, members, card, device)
-        card["validation"] = validation_metrics(calibrated, simulator, validation["n"], validation["seed"])[1]
+    mocks = raw.get("validation", {})
+    if answers is None and {"n", "seed"} <= mocks.keys():
+        answers = {"validation": asked(ensemble, simulator, mocks["n"], mocks["seed"])}
+    for key, own in (answers or {}).items():
+        card[key] = raw[key] | validation_metrics(own, survey, found.calibration)[1]
     write_card(folder, card)
     for old in folder.glob(outliers.FILE.replace(".", "-*.", 1)):
         if old.name != file:
@@ -145,8 +155,7 @@ class _Asker:
             batch = simulator.batch(min(BATCH, n - start), [*seed, start])
             made = self._answers(batch)
             snr = measured_snr(batch)
-            p, mass = made.p.mean(axis=0, dtype=np.float64), made.pz.mean(axis=0).astype(np.float16)
-            answers.append(Known(p, mass, made.z, batch.label, batch.z, snr))
+            answers.append(known(made, batch, snr))
             seen.append(Seen(made.features, made.logits, snr))
             rows = np.arange(0, len(snr), 2)[:left]
             if rows.size:
@@ -159,21 +168,11 @@ class _Asker:
         made = self._answers(batch)
         return Seen(made.features, made.logits, measured_snr(batch))
 
-    def _answers(self, batch: MockBatch) -> Any:
-        sample = on_grid(batch, self.ensemble.grid, torch.device("cpu"))
-        answers = self.ensemble.outputs(sample.flux.numpy(), sample.ivar.numpy())
+    def _answers(self, batch: MockBatch) -> Answers:
+        answers = outputs(self.ensemble, batch)
         self.done += len(batch.label)
         self.progress(self.done, self.total)
         return answers
-
-
-def measured_snr(batch: MockBatch) -> NDArray[np.float64]:
-    """(B,) the median SNR per native pixel, as Spectrum.snr has it of a file; 0 where nothing was observed."""
-    found = np.zeros(len(batch.flux))
-    for k, (flux, ivar) in enumerate(zip(batch.flux, batch.ivar, strict=True)):
-        good = ivar > 0
-        found[k] = np.median(flux[good] * np.sqrt(ivar[good])) if good.any() else 0.0
-    return found
 
 
 def _rows(batch: MockBatch, rows: NDArray[np.int64]) -> MockBatch:

@@ -104,13 +104,6 @@ class Ensemble:
                 predictions.append(self._prediction(spectrum, ivar[k], k, answers, verdict, keep_members))
         return predictions
 
-    def answers(
-        self, flux: NDArray[np.float32], ivar: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Raw answers of all members for gridded arrays (B, n): class probabilities (M, B, C), probability of each
-        redshift bin (M, B, E, Z), point redshifts (M, B, E)."""
-        return self.outputs(flux, ivar)[:3]
-
     @torch.inference_mode()
     def outputs(self, flux: NDArray[np.float32], ivar: NDArray[np.float32]) -> Answers:
         """All that the members say of gridded arrays (B, n)."""

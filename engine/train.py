@@ -31,7 +31,7 @@ from engine.plan import CHUNK, TrainConfig
 from engine.registry import ModelError, card_base, load_members, save_member, sha256_of, write_card, written
 from engine.survey import load_survey
 from engine.trainer import Trainer
-from engine.validation import validation_metrics
+from engine.validation import asked, validation_metrics
 from engine.versions import next_name
 from engine.warmstart import begin_from
 
@@ -214,10 +214,13 @@ def _finish(config: TrainConfig, folder: Path) -> None:
         write_card(folder, card | _own_card(config, ensemble, _own_data(config, folder)))
         return
     simulator = Simulator(survey, config.templates, "validation", flat_share=0.0)
-    mae, found = validation_metrics(ensemble, simulator, config.validation, config.seed)
-    write_card(folder, card | {"mae": mae, "validation": found})
     n, per_type = config.validation, config.validation // 32
-    calibrate_model(folder, simulator, n, config.seed, config.templates, per_type, config.device)
+    answers = asked(ensemble, simulator, n, config.seed)
+    mae, found = validation_metrics(answers, survey)
+    write_card(folder, card | {"mae": mae, "validation": found | {"seed": config.seed}})
+    calibrate_model(
+        folder, simulator, n, config.seed, config.templates, per_type, config.device, answers={"validation": answers}
+    )
 
 
 def _own_card(config: TrainConfig, ensemble: Ensemble, found: LabelledSet) -> dict[str, Any]:
@@ -228,7 +231,7 @@ def _own_card(config: TrainConfig, ensemble: Ensemble, found: LabelledSet) -> di
     for split in ("validation", "test"):
         source = InTurn(found, survey, ensemble.grid, split)
         if len(source):
-            maes, measured[split] = validation_metrics(ensemble, source, len(source), config.seed)
+            maes, measured[split] = validation_metrics(asked(ensemble, source, len(source), config.seed), survey)
             mae = mae or maes
     few = [survey.names[i] for i in survey.extragalactic if found.counts(survey, "validation")[survey.names[i]] < FEW]
     limits = [OWN_LIMITS]

@@ -12,7 +12,7 @@ from fake_templates import make_templates
 
 import engine
 from engine import outliers
-from engine.calibrate import calibrate_model, equally_often, measured_snr
+from engine.calibrate import calibrate_model, equally_often
 from engine.calibration import Calibration, Core, calibrated
 from engine.calibration.classes import fit_scaling, scaled
 from engine.calibration.fit import Known, fit_core
@@ -26,6 +26,7 @@ from engine.mock.strange import KINDS, strange
 from engine.outliers import OutlierError, OutlierModel, Seen
 from engine.prediction import LEVELS, ZWarn
 from engine.registry import ModelError, card_base, save_member, sha256_of, write_card
+from engine.validation import measured_snr
 
 SURVEY = engine.load_survey("sdss")
 ZGRID = ZGrid.covering(7.0)

@@ -358,6 +358,7 @@ def test_a_disk_that_is_full_at_the_end_leaves_no_member_to_load(
 def test_evaluate_prints_the_numbers_of_the_card_again(
     templates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delattr("engine.calibrate.asked")  # the first answers are calibrated, not asked for again
     folder = train(config(templates, validation=130), tmp_path)
     card = engine.load_ensemble(folder, device="cpu").card
     monkeypatch.setattr("engine.mock.Simulator", small_simulator)
