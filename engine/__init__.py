@@ -15,15 +15,37 @@ from engine.survey import Survey, SurveyError, assets_dir, load_survey, survey_n
 if TYPE_CHECKING:
     from engine.card import Section, card_sections
     from engine.ensemble import Ensemble, load_ensemble
-    from engine.explain import confusion, pull, same_z, standing, strongest, why
-    from engine.gradients import Saliency, saliency
-    from engine.lines import Line, load_lines
+    from engine.explain import Solution, confusion, pull, same_z, solutions, standing, strongest, why
+    from engine.fingerprint import Neighbour, neighbours
+    from engine.gradients import Saliency, mean_saliency, member_saliency, saliency
+    from engine.lines import Line, SkyFeature, load_lines, load_sky
+    from engine.members import MemberAnswer, member_answers
+    from engine.naming import Naming, feature_at, namings
     from engine.readers import read
     from engine.registry import ModelError, model_names
     from engine.templatefit import CrossCheck, Fit, crosscheck
     from engine.versions import current_model, served_surveys
+    from engine.whatif import Rung, degrade, flips, noise_ladder, occlude
 
 _LAZY = {
+    "Solution": "engine.explain",
+    "solutions": "engine.explain",
+    "Neighbour": "engine.fingerprint",
+    "neighbours": "engine.fingerprint",
+    "mean_saliency": "engine.gradients",
+    "member_saliency": "engine.gradients",
+    "SkyFeature": "engine.lines",
+    "load_sky": "engine.lines",
+    "MemberAnswer": "engine.members",
+    "member_answers": "engine.members",
+    "Naming": "engine.naming",
+    "feature_at": "engine.naming",
+    "namings": "engine.naming",
+    "Rung": "engine.whatif",
+    "degrade": "engine.whatif",
+    "flips": "engine.whatif",
+    "noise_ladder": "engine.whatif",
+    "occlude": "engine.whatif",
     "CrossCheck": "engine.templatefit",
     "Fit": "engine.templatefit",
     "crosscheck": "engine.templatefit",
@@ -54,10 +76,16 @@ __all__ = [
     "Fit",
     "Label",
     "Line",
+    "MemberAnswer",
     "ModelError",
+    "Naming",
+    "Neighbour",
     "Prediction",
+    "Rung",
     "Saliency",
     "Section",
+    "SkyFeature",
+    "Solution",
     "Spectrum",
     "SpectrumError",
     "Survey",
@@ -68,15 +96,27 @@ __all__ = [
     "confusion",
     "crosscheck",
     "current_model",
+    "degrade",
+    "feature_at",
+    "flips",
     "load_ensemble",
     "load_lines",
+    "load_sky",
     "load_survey",
+    "mean_saliency",
+    "member_answers",
+    "member_saliency",
     "model_names",
+    "namings",
+    "neighbours",
+    "noise_ladder",
+    "occlude",
     "pull",
     "read",
     "saliency",
     "same_z",
     "served_surveys",
+    "solutions",
     "standing",
     "strongest",
     "survey_names",

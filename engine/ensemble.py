@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from engine import metrics
 from engine.calibration import Calibration
 from engine.device import choose_device
+from engine.fingerprint import fingerprints
 from engine.grid import regrid
 from engine.networks import Network, build
 from engine.outliers import OutlierError, OutlierModel, Seen
@@ -41,12 +42,13 @@ class Answers(NamedTuple):
 
 class _Verdict(NamedTuple):
     """What is made of the members' answers for B spectra: p (B, C), mass (B, E, Z) of redshift bins, quantiles
-    (B, E, levels) or None, ood (B,)."""
+    (B, E, levels) or None, ood (B,), fingerprints (B, 128)."""
 
     p: NDArray[np.float64]
     mass: NDArray[np.float64]
     quantiles: NDArray[np.float64] | None
     ood: NDArray[np.float64]
+    fingerprints: NDArray[np.float32]
 
 
 class Ensemble:
@@ -125,7 +127,8 @@ class Ensemble:
             )
         if self.outliers is not None:
             ood = self.outliers.score(Seen(answers.features, answers.logits, snr))
-        return _Verdict(p, mass, quantiles, ood)
+        prints = fingerprints(answers.features, None if self.outliers is None else self.outliers.whiten)
+        return _Verdict(p, mass, quantiles, ood, prints)
 
     def _prediction(
         self,
@@ -159,6 +162,7 @@ class Ensemble:
             quantiles=None if verdict.quantiles is None else verdict.quantiles[k],
             ood=float(verdict.ood[k]),
             ood_flag=bool(verdict.ood[k] > 0),
+            fingerprint=verdict.fingerprints[k],
         )
         reliable = self.calibration is not None and draft.confidence >= self.calibration.confident
         return replace(draft, reliable=bool(reliable), zwarn=self._warnings(draft, spectrum, ivar))

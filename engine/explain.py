@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import median_filter
@@ -14,7 +15,7 @@ from engine.prediction import C_KMS, Prediction
 from engine.spectrum import Spectrum
 
 APART_KMS = 1000.0  # nearer redshifts are the same redshift (redrock's rule)
-_STRONG = ("Lyα", "C IV", "C III]", "Mg II", "[O II]", "Hβ", "[O III]", "Hα")
+STRONG = ("Lyα", "C IV", "C III]", "Mg II", "[O II]", "Hβ", "[O III]", "Hα")
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -58,7 +59,7 @@ def _flag(prediction: Prediction) -> str:
 
 def confusion(z: float, rival: float, lines: Sequence[Line]) -> str:
     """The one mistaken line that would turn z into rival: "Hα read as [O III] 5008"; empty when none does."""
-    strong = [line for line in lines if line.major and line.name in _STRONG]
+    strong = [line for line in lines if line.major and line.name in STRONG]
     best, words = 0.004, ""
     for true in strong:
         for taken in strong:
@@ -66,6 +67,31 @@ def confusion(z: float, rival: float, lines: Sequence[Line]) -> str:
             if true.name != taken.name and off < best:
                 best, words = off, f"{true.label} read as {taken.label}"
     return words
+
+
+@dataclass(frozen=True)
+class Solution:
+    """One redshift that p(z) leaves open: its peak, the probability within 1000 km/s, how many members put it there,
+    and, for all but the first, which mistaken line would lead from the first to it."""
+
+    z: float
+    weight: float
+    members: int
+    words: str
+
+
+def solutions(prediction: Prediction, lines: Sequence[Line], most: int = 5) -> tuple[Solution, ...]:
+    """The redshifts of the best class's p(z), best first; none for a star."""
+    row = prediction.row(prediction.best)
+    if row is None:
+        return ()
+    found: list[Solution] = []
+    for peak in prediction.peaks(row, most):
+        members = sum(same_z(float(z), peak.z) for z in prediction.z_members[:, row])
+        reading = confusion(found[0].z, peak.z, lines) if found else ""
+        words = reading or ("no one line mistaken for another gives it" if found else "")
+        found.append(Solution(peak.z, peak.weight, members, words))
+    return tuple(found)
 
 
 def pull(spectrum: Spectrum, wave: np.ndarray, gradient: np.ndarray) -> np.ndarray:

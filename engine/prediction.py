@@ -67,6 +67,7 @@ class Prediction:
         model without calibration, whose probabilities and intervals are the members' own words
     reliable : confidence at least the card's threshold; ood : score of "none of these", above 0 flagged (ood_flag);
         NaN in a model without it
+    fingerprint : (128,) what the members' class heads read, to find similar objects by (engine.fingerprint)
     """
 
     object_id: str
@@ -89,6 +90,7 @@ class Prediction:
     reliable: bool = False
     ood: float = float("nan")
     ood_flag: bool = False
+    fingerprint: NDArray[np.float32] | None = None
 
     @property
     def calibrated(self) -> bool:
