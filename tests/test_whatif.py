@@ -32,7 +32,7 @@ def test_a_hidden_region_has_no_usable_pixel_and_the_rest_is_as_it_was():
 
 
 def test_hiding_everything_is_refused_with_a_remedy():
-    with pytest.raises(SpectrumError, match="hide every usable pixel. Take one of them back"):
+    with pytest.raises(SpectrumError, match=r"hide every usable pixel\. Take one of them back"):
         engine.occlude(spectrum(), [(0.0, 1e5)])
 
 
