@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
+from scipy import sparse
 from scipy.interpolate import CubicSpline
 
 from engine.grid import LogGrid
@@ -28,6 +29,7 @@ from engine.survey import assets_dir
 FloatArray = NDArray[np.float64]
 
 PHASES = 4  # sub-pixel positions that components are kept at: steps of 17 km/s
+BINS = {"STAR": 4, "GALAXY": 2, "QSO": 4}  # pixels in one for a first look, whose scan they must resolve
 LYMAN_ALPHA = 1215.67
 # Narrow emission lines that are one template each: {key of assets/lines.csv: relative flux}. Ratios that atomic
 # physics fixes are fixed; what gas and dust change is free.
@@ -58,6 +60,17 @@ class Basis:
     misfit: float
     floor_kms: float
     with_lines: bool
+    bin: int = 1  # pixels of the file in one
+
+    @cached_property
+    def coarse(self) -> Basis:
+        """The same for a first look: each pixel the mean of BINS. The bins are those of log10 wave = 0."""
+        width, first = BINS[self.spectype], -round(self.grid.loglam_min / self.grid.step) % BINS[self.spectype]
+        n = (self.grid.n - first) // width
+        binned = self.components[:, first : first + n * width].reshape(-1, n, width).mean(axis=2)
+        start = self.grid.loglam_min + (first + 0.5 * (width - 1)) * self.grid.step
+        grid = LogGrid(start, width * self.grid.step, n)
+        return replace(self, components=binned, grid=grid, misfit=self.misfit / np.sqrt(width), bin=width)
 
     @cached_property
     def phases(self) -> FloatArray:
@@ -74,19 +87,32 @@ class Basis:
         wave = {line.key: line.wave for line in load_lines()}
         at = {key: (np.log10(wave[key]) - self.grid.loglam_min) / self.grid.step for g in LINE_GROUPS for key in g}
         pixel_kms = C_KMS * self.grid.step * np.log(10)
-        reach = int(np.ceil(4 * max(LINE_SIGMAS) / pixel_kms)) + 1
+        blur = pixel_kms**2 * (1 - self.bin**-2) / 12  # of the bins, beyond that of the file's pixels
+        reach = int(np.ceil(4 * np.hypot(max(LINE_SIGMAS), np.sqrt(blur)) / pixel_kms)) + 1
         near = [np.arange(round(c) - reach, round(c) + reach + 1) for c in at.values()]
         pixels = np.unique(np.concatenate(near))
         shapes = np.zeros((PHASES, len(LINE_GROUPS) * len(LINE_SIGMAS), pixels.size))
         for f in range(PHASES):
             for k, group in enumerate(LINE_GROUPS):
-                for j, kms in enumerate(LINE_SIGMAS):
+                for j, sigma_kms in enumerate(LINE_SIGMAS):
+                    kms = float(np.sqrt(sigma_kms**2 + blur))
                     for key, ratio in group.items():
                         sigma = kms / C_KMS * wave[key]  # A
                         offset = (pixels + f / PHASES - at[key]) * pixel_kms / kms
                         shape = np.exp(-0.5 * offset**2) / (np.sqrt(2 * np.pi) * sigma)
-                        shapes[f, k * len(LINE_SIGMAS) + j] += ratio * shape
+                        shapes[f, k * len(LINE_SIGMAS) + j] += ratio * np.where(np.abs(offset) < 4.5, shape, 0)
         return pixels, shapes
+
+    @cached_property
+    def sparse_lines(self) -> list[tuple[sparse.csr_array, sparse.csr_array]]:
+        """For each phase the shapes of `lines` (L, U), and the products of all pairs of them (L * L, U; zero
+        below the diagonal): most of either is zero, as few lines overlap."""
+        found = []
+        for shapes in self.lines[1]:
+            upper = np.triu(np.ones((len(shapes), len(shapes))))[:, :, None]
+            pairs = (shapes[:, None] * shapes[None] * upper).reshape(-1, shapes.shape[1])
+            found.append((sparse.csr_array(shapes), sparse.csr_array(pairs)))
+        return found
 
 
 def bases_dir() -> Path:

@@ -184,11 +184,13 @@ class Prediction:
         inner = (mass[1:-1] >= mass[:-2]) & (mass[1:-1] > mass[2:])
         tops = np.flatnonzero(np.r_[mass[0] > mass[1], inner, mass[-1] > mass[-2]] & (mass > 3e-4))
         found: list[int] = []
-        for top in tops[np.argsort(-mass[tops])]:
-            far = all(abs(logz[top] - logz[other]) > reach for other in found)
-            valleys = (mass[min(top, other) : max(top, other) + 1].min() for other in found)
-            if far and all(valley < 0.5 * mass[top] for valley in valleys):
-                found.append(int(top))
+        left = tops[np.argsort(-mass[tops])]
+        while left.size:
+            top = int(left[0])
+            found.append(top)
+            # Deepest p(z) on the way to the peak, for every bin on either side.
+            valley = np.r_[np.minimum.accumulate(mass[: top + 1][::-1])[::-1], np.minimum.accumulate(mass[top:])[1:]]
+            left = left[(np.abs(logz[left] - logz[top]) > reach) & (valley[left] < 0.5 * mass[left])]
         # What lies between two peaks belongs to the nearer one.
         owner = np.abs(logz[:, None] - logz[found]).argmin(axis=1) if found else np.empty(0, int)
         result = []

@@ -17,29 +17,24 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
-from engine.basis import LYMAN_ALPHA, PHASES, Basis, basis_for, load_bases
-from engine.grid import LogGrid, regrid
+from engine.basis import BINS, PHASES, Basis, basis_for, load_bases
+from engine.fitwindow import C_KMS, STEP, Gridded, Window
 from engine.prediction import Prediction
 from engine.spectrum import Spectrum
 
 FloatArray = NDArray[np.float64]
 
-STEP = 1e-4  # dex: one pixel, 69 km/s
 WINDOW_KMS = {"STAR": 900.0, "GALAXY": 550.0, "QSO": 2500.0}  # on either side
-COARSE = {"STAR": 16, "GALAXY": 8, "QSO": 32}  # first steps through the window, in quarter pixels
-FINE = {"STAR": 1, "GALAXY": 1, "QSO": 2}  # last steps
-BLOCK = 2048  # pixels
-MOST_COLUMNS = 24  # components of a basis
+SCAN = {"STAR": 1, "GALAXY": 1, "QSO": 2}  # pixels of the first look from one of its steps to the next
+WIDEST = {"STAR": 8, "GALAXY": 8, "QSO": 16}  # first and last steps of the descent, in quarter pixels
+FINEST = {"STAR": 1, "GALAXY": 1, "QSO": 2}
+ENOUGH = (0.5, 6.0)  # rise of the score over a step of which a parabola gives the error
+MOST_STEPS = 24  # of a descent
 LEAST_PIXELS = 200  # good pixels that a fit needs
-WIDENED = 3.0  # coefficients may scatter this much more than those of the mocks
-LINE_EW, TILT = 60.0, 0.15  # prior scatter: rest equivalent width of narrow lines in A, polynomial relative to the flux
-FOREST = 0.4  # scatter of the Lyman-alpha forest, relative to the flux around it
 LEAST_WEIGHT = 0.01  # of a peak of p(z) that is fitted
 CERTAIN = 16.0  # difference of scores, per reduced chi2, at which one redshift is preferred to another
 POOR = 2.0  # reduced chi2 beyond which no model fits
-C_KMS = 299792.458
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +88,8 @@ def crosscheck(spectrum: Spectrum, prediction: Prediction, bases: Sequence[Basis
     basis is missing or damaged.
     """
     found = tuple(bases) if bases is not None else load_bases()
-    data = _Data.of(spectrum)
-    fits = [_fit(data, found, kind, z) for kind, z in hypotheses(prediction)]
+    looks = _Looks(Gridded.of(spectrum))
+    fits = [_fit(looks, found, kind, z) for kind, z in hypotheses(prediction)]
     best, rivals = fits[0], sorted((f for f in fits[1:] if math.isfinite(f.score)), key=lambda f: f.score)
     delta = rivals[0].score - best.score if rivals and math.isfinite(best.score) else math.nan
     return CrossCheck(best, tuple(rivals), delta, _verdict(best, rivals, delta))
@@ -132,163 +127,23 @@ def _verdict(best: Fit, rivals: Sequence[Fit], delta: float) -> str:
     return "agrees" if not delta < limit else "agrees, but a rival fits nearly as well"
 
 
-@dataclass(frozen=True, eq=False)
-class _Data:
-    """A spectrum on the pixels of the basis: the original, the flux unit in which it is about 1, first pixel's log10
-    wave; flux, ivar (N,) in that unit, the polynomial (4, N), the flux around each pixel (N,), working room."""
+class _Looks:
+    """A spectrum as the descent sees it, and as first looks do, binned when one is asked for."""
 
-    spectrum: Spectrum
-    unit: float
-    first: float
-    flux: FloatArray
-    ivar: FloatArray
-    poly: FloatArray
-    level: FloatArray
-    room: FloatArray
+    def __init__(self, data: Gridded) -> None:
+        self.data = data
+        self._binned: dict[int, Gridded] = {}
 
-    @classmethod
-    def of(cls, spectrum: Spectrum) -> _Data:
-        good = spectrum.good & np.isfinite(spectrum.flux)
-        ends = spectrum.wave[good][[0, -1]] if good.any() else spectrum.wave[[0, -1]]
-        grid = LogGrid.covering((max(float(ends[0]), 1000.0), min(float(ends[1]), 30000.0)), STEP, 1)
-        # Fluxes in erg/s/cm2/A would leave single precision when squared.
-        unit = float(np.median(np.abs(spectrum.flux[good]))) if good.any() else 1.0
-        unit = unit if unit > 0 else 1.0
-        scaled = spectrum.with_(flux=spectrum.flux / unit, ivar=spectrum.ivar * unit**2, arms=())
-        flux, ivar = (a.astype(np.float64) for a in regrid(scaled, grid))
-        flux = np.where(ivar > 0, flux, 0.0)
-        box = np.ones(51)
-        count = np.convolve(ivar > 0, box, "same")
-        level = np.abs(np.convolve(flux, box, "same")) / np.maximum(count, 1)
-        scale = np.median(level[ivar > 0]) if (ivar > 0).any() else 1.0
-        x = np.linspace(-1, 1, grid.n)
-        poly = TILT * scale * np.stack([np.ones_like(x), x, 1.5 * x**2 - 0.5, 2.5 * x**3 - 1.5 * x])
-        return cls(spectrum, unit, grid.loglam_min, flux, ivar, poly, level, np.empty((MOST_COLUMNS, grid.n)))
+    def coarse(self, width: int) -> Gridded:
+        """The spectrum with `width` pixels in one."""
+        if width not in self._binned:
+            self._binned[width] = self.data.coarse(width)
+        return self._binned[width]
 
 
-class _Window:
-    """One hypothesis: scores of redshifts, which are counted in quarter pixels of log10(1 + z)."""
-
-    def __init__(self, data: _Data, basis: Basis, lowest: int, highest: int) -> None:
-        self.data, self.basis = data, basis
-        # The rest pixel of the first observed pixel at z = 0, in quarters; steps of z go to the blue from there.
-        self.origin = round((data.first - basis.grid.loglam_min) / STEP) * PHASES
-        low, high = -((self.origin - highest) // PHASES), basis.grid.n - 1 - (self.origin - lowest) // PHASES
-        self.kept = slice(max(0, low), min(len(data.flux), high))
-        self.flux = data.flux[self.kept]
-        ivar = data.ivar[self.kept]
-        misfit = (basis.misfit * data.level[self.kept]) ** 2
-        self.weight = np.where(ivar > 0, ivar / (1 + ivar * misfit), 0.0)
-        forest = (FOREST * data.level[self.kept]) ** 2
-        self.forest = np.where(ivar > 0, ivar / (1 + ivar * forest), 0.0) if basis.spectype == "QSO" else None
-        # ln of how much the errors grow: evidence compares hypotheses that trust the same pixels differently.
-        trust = np.log(np.where(ivar > 0, self.weight, 1.0) / np.where(ivar > 0, ivar, 1.0))
-        self.trust = np.r_[0.0, np.cumsum(trust)]
-        if self.forest is not None:
-            blue = np.log(np.where(ivar > 0, self.forest, 1.0) / np.where(ivar > 0, ivar, 1.0))
-            self.trust_forest = np.r_[0.0, np.cumsum(blue)]
-            z = 10.0 ** (data.first + STEP * np.arange(len(data.flux)))[self.kept] / LYMAN_ALPHA - 1
-            depth = np.maximum(0.751 * ((1 + np.maximum(z, 0)) / 4.5) ** 2.9 - 0.132, 0.0)  # Becker et al. (2013)
-            self.depth = depth
-            # Near the quasar its own light has cleared the gas.
-            away = C_KMS * STEP * math.log(10) * np.arange(len(depth))[::-1]
-            self.cleared = 1 - 0.6 * np.exp(-away / 800.0)
-        self.poly = data.poly[:, self.kept]
-        self.tilted = self.poly * self.weight
-        self.n_good = int((ivar > 0).sum())
-        self.known: dict[int, tuple[float, float, FloatArray]] = {}
-        self.amplitude = 0.0
-
-    def columns(self, step: int) -> tuple[FloatArray, FloatArray, NDArray[np.int64], FloatArray]:
-        """Components (K, N), weight (N,), and lines: observed pixels (U,), shapes (L, U)."""
-        start, phase = divmod(self.origin + self.kept.start * PHASES - step, PHASES)
-        parts = self.basis.phases[phase][:, start : start + self.flux.size]
-        weight = self.weight
-        if self.forest is not None:
-            blue = self.blue(start)
-            if blue:
-                parts = parts.copy()
-                parts[:, :blue] *= self.through(blue)
-                weight = np.r_[self.forest[:blue], weight[blue:]]
-        at, shapes = self.basis.lines
-        inside = slice(*np.searchsorted(at, (start, start + self.flux.size)))
-        return parts, weight, at[inside] - start, shapes[phase][:, inside]
-
-    def through(self, blue: int) -> FloatArray:
-        """(blue,) mean transmission of the Lyman-alpha forest in the first pixels, which end at the quasar."""
-        return np.exp(-self.depth[:blue] * self.cleared[self.cleared.size - blue :])
-
-    def blue(self, start: int) -> int:
-        """How many pixels lie blueward of Lyman alpha."""
-        grid = self.basis.grid
-        return int(np.clip((np.log10(LYMAN_ALPHA) - grid.loglam_min) / grid.step - start, 0, self.flux.size))
-
-    def solve(self, step: int) -> tuple[float, float, FloatArray]:
-        """(score, chi2, coefficients) at one redshift."""
-        if step in self.known:
-            return self.known[step]
-        parts, weight, at, shapes = self.columns(step)
-        k, n = len(parts), len(parts) + len(self.poly)
-        size = n + len(shapes)
-        # Into room that is there already: fresh arrays of this size cost page faults.
-        weighted = np.multiply(parts, weight, out=self.data.room[:k, : weight.size])
-        tilted = self.tilted if weight is self.weight else self.poly * weight
-        normal = np.empty((size, size))
-        # Blocks that stay in the processor's cache are twice as fast.
-        blocks = [slice(i, i + BLOCK) for i in range(0, weight.size, BLOCK)]
-        normal[:k, :k] = sum(weighted[:, i] @ parts[:, i].T for i in blocks)
-        normal[k:n, :k] = tilted @ parts.T
-        normal[:k, k:n] = normal[k:n, :k].T
-        normal[k:n, k:n] = tilted @ self.poly.T
-        lines = shapes * weight[at]
-        normal[n:, :k] = lines @ parts[:, at].T
-        normal[n:, k:n] = lines @ self.poly[:, at].T
-        normal[:n, n:] = normal[n:, :n].T
-        normal[n:, n:] = lines @ shapes.T
-        right = np.r_[weighted @ self.flux, tilted @ self.flux, lines @ self.flux[at]]
-        if not self.amplitude:
-            self.amplitude = max(abs(right[0]) / normal[0, 0], normal[0, 0] ** -0.5)
-        prior = self.prior(k, n, size)
-        normal[np.diag_indices(size)] += prior
-        factor = cho_factor(normal, lower=True, check_finite=False, overwrite_a=True)
-        coefficients = cho_solve(factor, right, check_finite=False)
-        fitted = float(weight @ self.flux**2 - coefficients @ right)
-        occam = 2 * np.log(np.diag(factor[0])).sum() - np.log(prior).sum()
-        chi2 = fitted - float((prior * coefficients**2).sum())
-        start = (self.origin + self.kept.start * PHASES - step) // PHASES
-        blue = self.blue(start) if self.forest is not None else 0
-        trust = self.trust[-1] - self.trust[blue] + (self.trust_forest[blue] if blue else 0.0)
-        self.known[step] = (fitted + float(occam) - float(trust), chi2, coefficients)
-        return self.known[step]
-
-    def prior(self, k: int, n: int, size: int) -> FloatArray:
-        """(size,) inverse variance of the coefficients: mean, components, polynomial, lines."""
-        a = self.amplitude
-        prior = np.empty(size)
-        prior[0] = (100 * a) ** -2
-        prior[1:k] = (WIDENED * a) ** -2
-        prior[k:n] = 1.0
-        prior[n:] = (LINE_EW * a) ** -2
-        return prior
-
-    def score(self, step: int) -> float:
-        """-2 ln evidence at one redshift."""
-        return self.solve(step)[0]
-
-    def model(self, step: int) -> FloatArray:
-        """(n,) the fit on the pixels of the whole spectrum, NaN where nothing was fitted."""
-        parts, _, at, shapes = self.columns(step)
-        c = self.solve(step)[2]
-        k, n = len(parts), len(parts) + len(self.poly)
-        flux = c[:k] @ parts + c[k:n] @ self.poly
-        flux[at] += c[n:] @ shapes
-        loglam = self.data.first + STEP * np.arange(self.kept.start, self.kept.stop)
-        return np.interp(np.log10(self.data.spectrum.wave), loglam, flux, left=np.nan, right=np.nan) * self.data.unit
-
-
-def _fit(data: _Data, bases: tuple[Basis, ...], spectype: str, z: float) -> Fit:
-    """The best redshift in the window around z."""
-    basis = basis_for(bases, spectype, z)
+def _fit(looks: _Looks, bases: tuple[Basis, ...], spectype: str, z: float) -> Fit:
+    """The best redshift in the window around z: a scan of binned pixels, then a descent on all of them."""
+    basis, data = basis_for(bases, spectype, z), looks.data
 
     def nothing(reason: str) -> Fit:
         nan = math.nan
@@ -298,48 +153,72 @@ def _fit(data: _Data, bases: tuple[Basis, ...], spectype: str, z: float) -> Fit:
         return nothing(f"no basis for type {spectype}")
     if not math.isfinite(z) or z <= -0.9:
         return nothing("no redshift to start from")
-    middle = round(math.log10(1 + z) / STEP * PHASES)
-    quarter_kms = C_KMS * STEP * math.log(10) / PHASES
-    coarse = COARSE[spectype]
-    half = math.ceil(WINDOW_KMS[spectype] / quarter_kms / coarse) * coarse
-    # The search steps less than `coarse` beyond the scan, the parabola eight fine steps.
-    beyond = half + max(coarse, 8 * FINE[spectype])
-    window = _Window(data, basis, middle - beyond, middle + beyond)
+    binned = BINS[spectype]
+    pixel_kms = C_KMS * STEP * math.log(10) * binned
+    middle = round(math.log10(1 + z) / (STEP * binned))
+    half = math.ceil(WINDOW_KMS[spectype] / pixel_kms / SCAN[spectype]) * SCAN[spectype]
+    steps = np.arange(middle - half, middle + half + 1, SCAN[spectype]) * PHASES
+    first = Window(looks.coarse(binned), basis.coarse, int(steps[0]), int(steps[-1]))
+    beyond = WIDEST[spectype] * 2
+    window = Window(data, basis, int(steps[0]) * binned - beyond, int(steps[-1]) * binned + beyond)
     if window.n_good < LEAST_PIXELS:
         return nothing(f"only {window.n_good} good pixels that the basis covers; {LEAST_PIXELS} are needed")
-    scan = range(middle - half, middle + half + 1, coarse)
-    best = min(scan, key=window.score)
-    step = coarse
-    while step > FINE[spectype]:
-        step //= 2
-        best = min((best - step, best, best + step), key=window.score)
+    scan = np.array([first.score(int(step)) for step in steps])
+    steps *= binned
+    best, apart = _descend(window, _vertex(steps, scan), (int(steps[0]), int(steps[-1])), spectype)
     score, chi2, coefficients = window.solve(best)
     dof = window.n_good - len(coefficients) - 1
     found = Fit(spectype, z, math.nan, math.nan, chi2, dof, score, window.model(best), "no minimum in the window")
-    if not middle - half < best < middle + half:
+    if not steps[0] < best < steps[-1]:
         return found
-    return _refined(window, scan, best, found)
+    return _refined(window, steps, scan, best, apart, found)
 
 
-def _refined(window: _Window, scan: range, best: int, found: Fit) -> Fit:
-    """Parabola through three scores around the best, as far apart as the score takes to rise by about one; other
-    minima of the scan that are nearly as good widen the error."""
-    here, fine = window.score(best), FINE[found.spectype]
-    for apart in (fine, 2 * fine, 4 * fine, 8 * fine):
-        low, high = window.score(best - apart) - here, window.score(best + apart) - here
-        if min(low, high) > 0 and max(low, high) > 1:
+def _vertex(steps: NDArray[np.int64], scan: FloatArray) -> int:
+    """The lowest point of a parabola through the scan's lowest score and its neighbours."""
+    k = int(scan.argmin())
+    if not 0 < k < scan.size - 1:
+        return int(steps[k])
+    low, high = scan[k - 1] - scan[k], scan[k + 1] - scan[k]
+    return round(steps[k] + 0.5 * (low - high) / (low + high) * (steps[1] - steps[0]))
+
+
+def _descend(window: Window, at: int, ends: tuple[int, int], spectype: str) -> tuple[int, int]:
+    """(best, apart): a step whose neighbours at `apart` score higher, by about one if steps that fine exist; or one
+    at the window's ends."""
+    apart, finest = WIDEST[spectype], FINEST[spectype]
+    for _ in range(MOST_STEPS):
+        here, low, high = (window.score(step) for step in (at, at - apart, at + apart))
+        if min(low, high) < here:
+            at += -apart if low < high else apart
+            if not ends[0] < at < ends[1]:
+                return min(max(at, ends[0]), ends[1]), apart
+            continue
+        rise = 0.5 * (low + high) - here
+        if apart == finest or rise < ENOUGH[1]:
             break
+        at += round(0.25 * (low - high) / rise * apart)
+        apart = max(finest, min(apart // 2, 2 ** math.floor(math.log2(apart * math.sqrt(2.0 / rise) + 1e-9))))
+    return at, apart
+
+
+def _refined(window: Window, steps: NDArray[np.int64], scan: FloatArray, best: int, apart: int, found: Fit) -> Fit:
+    """Parabola through three scores around the best; other minima of the scan that are nearly as good widen the
+    error."""
+    here = window.score(best)
+    low, high = window.score(best - apart) - here, window.score(best + apart) - here
     curvature = (low + high) / 2  # of the score, per apart^2
     if min(low, high) < 0 or curvature <= 0:
         return found
     step = best + (low - high) / (4 * curvature) * apart
     inflated = max(1.0, found.reduced)
     variance = apart**2 / curvature * inflated
-    far = np.array([s for s in scan if abs(s - best) > scan.step and abs(s - best) > 3 * math.sqrt(variance)], float)
-    if far.size:
-        rise = np.array([window.score(int(s)) for s in far]) - here
-        share = np.exp(-0.5 * rise / inflated) * scan.step / math.sqrt(2 * math.pi * variance)
-        variance += float((share * (far - step) ** 2).sum() / (1 + share.sum()))
+    spacing = int(steps[1] - steps[0])
+    far = (np.abs(steps - best) > spacing) & (np.abs(steps - best) > 3 * math.sqrt(variance))
+    if far.any():
+        rise = scan[far] - scan.min()
+        share = np.exp(-0.5 * rise / inflated) * spacing / math.sqrt(2 * math.pi * variance)
+        variance += float((share * (steps[far] - step) ** 2).sum() / (1 + share.sum()))
     growth = 10.0 ** (step * STEP / PHASES)
     zerr = math.hypot(math.sqrt(variance) * STEP / PHASES * math.log(10), window.basis.floor_kms / C_KMS) * growth
     return Fit(found.spectype, found.z_start, growth - 1, zerr, found.chi2, found.dof, here, found.model)

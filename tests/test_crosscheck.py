@@ -19,10 +19,11 @@ from engine.basis import Basis, bases_dir, basis_for, load_bases
 from engine.catalogue import FIT_COLUMNS, columns
 from engine.classify import classify
 from engine.ensemble import Ensemble
+from engine.fitwindow import Gridded
 from engine.grid import LogGrid
 from engine.mock import components
 from engine.registry import ModelError
-from engine.templatefit import _Data, _fit, hypotheses
+from engine.templatefit import _fit, _Looks, hypotheses
 
 GRID = LogGrid(loglam_min=2.9, step=1e-4, n=11300)
 SDSS_WAVE = 10.0 ** (3.58 + 1e-4 * np.arange(3840))
@@ -140,9 +141,9 @@ def test_a_minimum_at_the_windows_edge_is_no_redshift():
 def test_a_red_star_may_be_tried_as_a_quasar_where_the_basis_ends():
     """The search steps beyond its window, and must still find the basis there."""
     for path in sorted((engine.assets_dir() / "spectra").glob("*.fits")):
-        data = _Data.of(engine.read(path)[0])
+        looks = _Looks(Gridded.of(engine.read(path)[0]))
         for z in (3.50, 3.52, 3.538030, 3.55, 3.57):
-            fit = _fit(data, load_bases(), "QSO", z)
+            fit = _fit(looks, load_bases(), "QSO", z)
             assert np.isfinite(fit.z) or fit.reason
 
 

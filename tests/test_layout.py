@@ -36,6 +36,7 @@ FLOORS = (
         "metrics",
         "catalogue",
         "basis",
+        "fitwindow",
         "templatefit",
     },
     {"classify", "labelled", "validation", "calibrate", "train", "evaluate", "report", "experiments"},
