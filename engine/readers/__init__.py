@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from engine.readers import desi, fallback, image, lamost, sdss, sixdf, table
+from engine.readers import desi, fallback, image, lamost, sdss, sixdf, sparcl, table
 from engine.readers.source import FileSource, Source, opened
 from engine.spectrum import Spectrum, SpectrumError
 
@@ -32,6 +32,7 @@ FORMATS: tuple[Format, ...] = (
     Format("6dFGS", sixdf.is_sixdf, sixdf.read_sixdf),
     Format("FITS table", table.is_fits, table.read_fits),
     Format("1-D FITS image", image.is_image, image.read_image),
+    Format("SPARCL answer", sparcl.is_answer, sparcl.read_answer),
     Format("text table", table.is_text, table.read_text),
     Format("FITS", fallback.is_fits, fallback.read_fits),
 )
