@@ -13,11 +13,13 @@ from engine.spectrum import Label, Spectrum, SpectrumError
 from engine.survey import Survey, SurveyError, assets_dir, load_survey, survey_names
 
 if TYPE_CHECKING:
+    from engine.archive import Ambiguous, ArchiveError, fetch
     from engine.card import Section, card_sections
     from engine.ensemble import Ensemble, load_ensemble
     from engine.explain import Solution, confusion, pull, same_z, solutions, standing, strongest, why
     from engine.fingerprint import Neighbour, neighbours
     from engine.gradients import Saliency, mean_saliency, member_saliency, saliency
+    from engine.identifiers import FORMS, IdentifierError, Ref, resolve
     from engine.lines import Line, SkyFeature, load_lines, load_sky
     from engine.members import MemberAnswer, member_answers
     from engine.naming import Naming, feature_at, namings
@@ -46,6 +48,13 @@ _LAZY = {
     "flips": "engine.whatif",
     "noise_ladder": "engine.whatif",
     "occlude": "engine.whatif",
+    "Ambiguous": "engine.archive",
+    "ArchiveError": "engine.archive",
+    "fetch": "engine.archive",
+    "FORMS": "engine.identifiers",
+    "IdentifierError": "engine.identifiers",
+    "Ref": "engine.identifiers",
+    "resolve": "engine.identifiers",
     "CrossCheck": "engine.templatefit",
     "Fit": "engine.templatefit",
     "crosscheck": "engine.templatefit",
@@ -71,9 +80,13 @@ _LAZY = {
 }
 
 __all__ = [
+    "FORMS",
+    "Ambiguous",
+    "ArchiveError",
     "CrossCheck",
     "Ensemble",
     "Fit",
+    "IdentifierError",
     "Label",
     "Line",
     "MemberAnswer",
@@ -81,6 +94,7 @@ __all__ = [
     "Naming",
     "Neighbour",
     "Prediction",
+    "Ref",
     "Rung",
     "Saliency",
     "Section",
@@ -98,6 +112,7 @@ __all__ = [
     "current_model",
     "degrade",
     "feature_at",
+    "fetch",
     "flips",
     "load_ensemble",
     "load_lines",
@@ -113,6 +128,7 @@ __all__ = [
     "occlude",
     "pull",
     "read",
+    "resolve",
     "saliency",
     "same_z",
     "served_surveys",

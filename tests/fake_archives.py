@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,12 +13,14 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 from makers import galaxy
 
+NAMES = ("sdss", "desi", "sparcl")
+
 
 class Archives:
     """What the server serves. files: bytes by path; records: SPARCL's; faults: path or * -> how it fails."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    def __init__(self, hosts: list[str]) -> None:
+        self.hosts = hosts
         self.files: dict[str, bytes] = {}
         self.records: list[dict] = []
         self.faults: dict[str, str] = {}
@@ -29,7 +30,7 @@ class Archives:
 
     @property
     def sites(self) -> dict[str, str]:
-        return {name: f"http://{self.address}/{name}" for name in ("sdss", "desi", "sparcl")}
+        return {name: f"http://{host}/{name}" for name, host in zip(NAMES, self.hosts, strict=True)}
 
     @property
     def setting(self) -> str:
@@ -41,7 +42,7 @@ def sparcl_record(specid: int, release: str = "DESI-DR1", **fields: object) -> d
     """One spectrum as SPARCL keeps it."""
     wave, flux, ivar = galaxy()
     arrays = {"wavelength": wave, "flux": flux, "ivar": ivar, "mask": np.zeros(wave.size, int)}
-    row = {"sparcl_id": f"uuid-{specid}-{len(fields)}-{fields.get('program', '')}", "specid": specid,
+    row = {"sparcl_id": f"{release}-{specid}-{fields.get('program', '')}", "specid": specid,
            "targetid": specid, "data_release": release, "spectype": "GALAXY", "redshift": 0.1, "redshift_err": 1e-4,
            "redshift_warning": 0, "ra": 150.5, "dec": 2.25, **fields}  # fmt: skip
     return {**row, **{name: values.tolist() for name, values in arrays.items()}}
@@ -138,17 +139,21 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def playing() -> Iterator[Archives]:
-    """A server on a free port of this machine."""
+    """Three servers, one of each archive, on free ports of this machine."""
     handler = type("Handler", (_Handler,), {})
-    server = _Server(("127.0.0.1", 0), handler)
-    handler.archives = archives = Archives(f"127.0.0.1:{server.server_address[1]}")  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
+    servers = [_Server(("127.0.0.1", 0), handler) for _ in NAMES]
+    archives = Archives([f"127.0.0.1:{server.server_address[1]}" for server in servers])
+    handler.archives = archives  # type: ignore[attr-defined]
+    threads = [
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True) for server in servers
+    ]
+    for thread in threads:
+        thread.start()
     try:
         yield archives
     finally:
         archives.release.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
-        time.sleep(0)
+        for server, thread in zip(servers, threads, strict=True):
+            server.shutdown()
+            server.server_close()
+            thread.join()

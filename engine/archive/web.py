@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 TIMEOUTS = (5.0, 30.0)  # seconds to connect, and to wait for the next bytes
 PATIENCE = 120.0  # seconds that one whole answer may take, however steadily it drips
@@ -90,7 +91,7 @@ class Web:
                 return self._attempt(method, url, most, REDIRECTS, **how)
             except _Failed as error:
                 reason = str(error)
-            except requests.RequestException as error:
+            except (requests.RequestException, HTTPError) as error:
                 reason = _words(error)
         with self._lock:
             self._asleep[host] = (self._clock() + self.pause, reason)
@@ -130,7 +131,7 @@ class Web:
         length = int(answer.headers.get("Content-Length") or 0)
         end = self._clock() + self.patience
         data = bytearray()
-        for chunk in answer.iter_content(_CHUNK):
+        while chunk := answer.raw.read1(_CHUNK, decode_content=True):  # what is there; a full chunk may never come
             data += chunk
             if len(data) > most or length > most:
                 raise BadAnswer(f"{host} sends {max(length, len(data)):,} bytes; at most {most:,} are taken")
@@ -145,12 +146,10 @@ def _host(url: str) -> str:
     return urlsplit(url).netloc
 
 
-def _words(error: requests.RequestException) -> str:
+def _words(error: Exception) -> str:
     """What went wrong in a few words; the library's own text names objects and addresses in memory."""
-    if isinstance(error, requests.ConnectTimeout | requests.ReadTimeout):
+    if isinstance(error, requests.Timeout | ReadTimeoutError) or "timed out" in str(error):
         return "timed out"
     if isinstance(error, requests.exceptions.SSLError):
         return "its certificate is not trusted"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the answer broke off"
-    return "timed out" if "timed out" in str(error) else "no connection"
+    return "no connection" if isinstance(error, requests.ConnectionError) else "the answer broke off"

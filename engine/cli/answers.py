@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from engine.cli.finding import DataOption, located
 from engine.cli.terminal import (
     BatchOption,
     DeviceOption,
@@ -25,7 +26,7 @@ from engine.survey import SurveyError
 
 @app.command()
 def classify(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, and directories to walk.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, directories to walk, IDs.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Catalogue: .ecsv, .csv, .fits or .parquet.")],
     survey: SurveyOption = "sdss",
     model: ModelOption = "",
@@ -34,12 +35,16 @@ def classify(
     crosscheck: Annotated[
         bool, typer.Option("--crosscheck", help="Add redshifts of a template fit beside the networks' own.")
     ] = False,
+    data_dir: DataOption = None,
 ) -> None:
-    """Classify spectra into a catalogue: one row per spectrum. A bad file gets a row too, and exit code 1."""
+    """Classify spectra into a catalogue: one row per spectrum. A bad file gets a row too, and exit code 1.
+
+    An ID (751-52251-160, a specObjID, a TARGETID ...) may stand for a file; `gasnet fetch` says where it is looked for.
+    """
     from engine.catalogue import check_output, write_catalogue
     from engine.classify import check_separate, classify_files, find_files
 
-    files = find_files(paths)
+    files = located(paths, data_dir, find_files)
     check_separate(check_output(output), files)
     ensemble = chosen_ensemble(survey, model, device)
     with progress("classify") as advance:

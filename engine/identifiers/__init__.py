@@ -37,9 +37,11 @@ MOST_IDS, MOST_TEXT = 10_000, 1_000_000
 def resolve(text: str) -> tuple[Ref, ...]:
     """Every spectrum that a text names, in order, each once.
 
-    text : one ID, or a list parted by newlines, commas, semicolons, spaces or tabs. A path with spaces goes in quotes. Raises
-    IdentifierError, and nothing else, for what is malformed (naming the forms that work) or ambiguous (naming both
-    meanings).
+    text : one ID, or a list parted by newlines, commas, semicolons, spaces or tabs. A path with spaces goes in
+        quotes
+
+    Raises IdentifierError, and nothing else, for what is malformed (naming the forms that work) or ambiguous (naming
+    both meanings).
     """
     if len(text) > MOST_TEXT:
         raise IdentifierError(f"{len(text):,} characters; at most {MOST_TEXT:,} are read. Give the list in parts")

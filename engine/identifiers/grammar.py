@@ -153,8 +153,8 @@ def _target(text: str, survey: str, release: str) -> Ref | None:
         return None
     if targets[0] >= 1 << 63:
         raise IdentifierError(f"'{text}': beyond 63 bits, so no TARGETID")
-    program, pixel = (programs or [None])[0], (pixels or [None])[0]
-    return DesiRef(targets[0], (surveys or [None])[0], program, pixel, release=release or None)
+    place = (next(iter(surveys), None), next(iter(programs), None), next(iter(pixels), None))
+    return DesiRef(targets[0], *place, release=release or None)
 
 
 def _number(text: str, survey: str, release: str) -> Ref | None:
