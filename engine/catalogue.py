@@ -52,6 +52,7 @@ def answer_row(path: str, spectrum: Spectrum, prediction: Prediction) -> Row:
     """The row of a classified spectrum; path is the file as the user gave it. A star's zerr does not exist, nor does
     what only a calibrated model knows (confidence, reliable) or one with an outlier score (ood, ood_flag).
 
+    z : as reported (Prediction.best_z); z_CLASS, zerr_CLASS : mean and deviation of the members (paper eqs 7, 8)
     z_low, z_high : 68 % credible interval of z
     """
     survey, best = prediction.survey, prediction.row(prediction.best)

@@ -195,7 +195,7 @@ class Ensemble:
         row = draft.row(draft.best)
         z_range = self.survey.classes[draft.best].z_range
         if row is not None and z_range is not None:
-            z = draft.z[row]
+            z = draft.best_z
             if z < z_range[0] + 5e-4 or z > z_range[1] - 0.01 * (1 + z_range[1]):
                 zwarn |= ZWarn.Z_FITLIMIT
             peaks = draft.peaks(row)

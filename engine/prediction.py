@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntFlag
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from engine.survey import Survey
 FloatArray = NDArray[np.float64]
 
 C_KMS = 299792.458
+APART_KMS = 1000.0  # redshifts further from each other are different answers
 
 # Cumulative probabilities at which a calibrated redshift PDF is kept; between them it is linear.
 LEVELS = np.r_[0, 1e-4, 1e-3, 0.005, np.arange(1, 100) / 100, 0.995, 0.999, 0.9999, 1]
@@ -59,7 +62,8 @@ class Prediction:
     z_classes : (E,) indices into survey.classes of the classes that have a redshift
     z_grid : (Z,) redshifts; pdf : (E, Z) redshift PDF of each such class, density per unit z: likewise
     pdf_members : (M, E, Z) the members' raw PDFs, empty (0, E, Z) when they were not asked for
-    z_members : (M, E) members' point estimates; z, zerr : (E,) their mean and standard deviation (paper eqs 7, 8)
+    z_members : (M, E) members' point estimates; z, zerr : (E,) their mean and standard deviation (paper eqs 7, 8);
+        what is reported is best_z
     mae : (E,) validation MAE of each class, the paper's limit between robust and unstable (section 4.2.3)
     snr : median flux * sqrt(ivar) on good pixels; zwarn : ZWarn bits; robust : the paper's flag
     model : name of the model that answered
@@ -122,11 +126,19 @@ class Prediction:
         """(C,) spread of the class probabilities among members."""
         return np.asarray(self.p_members.std(axis=0))
 
-    @property
+    @cached_property
     def best_z(self) -> float:
-        """Redshift of the most probable class; 0 for stars (paper eq. 1)."""
+        """Redshift of the most probable class, as `reported` says; 0 for stars (paper eq. 1)."""
         row = self.row(self.best)
-        return 0.0 if row is None else float(self.z[row])
+        return 0.0 if row is None else self.reported(row)
+
+    def reported(self, row: int) -> float:
+        """The redshift that is reported of one class: the mean of the members (paper eq. 7, field z), unless it lies
+        outside the heaviest peak of p(z), by more than APART_KMS or the good-fraction window (paper eq. 10): then that
+        peak. Members that find different redshifts have a mean that none of them found."""
+        mean, peaks, good = float(self.z[row]), self.peaks(row, most=1), self.survey.classes[self.z_classes[row]].good
+        reach = min(APART_KMS / C_KMS, good or math.inf)
+        return peaks[0].z if peaks and abs(math.log((1 + mean) / (1 + peaks[0].z))) > reach else mean
 
     @property
     def best_zerr(self) -> float:
@@ -170,10 +182,10 @@ class Prediction:
         row, good = self.row(self.best), self.survey.classes[self.best].good
         if row is None or good is None:
             return p_type
-        low, high = np.expm1(np.log1p(self.z[row]) + np.array([-good, good]))
+        low, high = np.expm1(np.log1p(self.best_z) + np.array([-good, good]))
         return p_type * (self.cdf(row, float(high)) - self.cdf(row, float(low)))
 
-    def peaks(self, row: int, most: int = 3, apart_kms: float = 1000.0) -> tuple[Peak, ...]:
+    def peaks(self, row: int, most: int = 3, apart_kms: float = APART_KMS) -> tuple[Peak, ...]:
         """The highest peaks of one class's ensemble PDF, at least apart_kms from each other, heaviest first.
 
         A shoulder is no peak: between two peaks p(z) falls to less than half of the lower one.

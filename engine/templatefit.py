@@ -102,7 +102,7 @@ def hypotheses(prediction: Prediction) -> list[tuple[str, float]]:
     found = [(prediction.spectype, prediction.best_z)]
     if row is not None:
         peaks = [peak.z for peak in prediction.peaks(row) if peak.weight > LEAST_WEIGHT]
-        if peaks:  # the mean of members that disagree is the redshift of none of them
+        if peaks:
             found = [(prediction.spectype, peaks[0])] + [(prediction.spectype, z) for z in peaks[1:]]
     for kind in ("STAR", "GALAXY", "QSO"):
         classes = [i for i, c in enumerate(survey.classes) if c.spectype == kind]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -124,6 +126,43 @@ def test_the_flank_of_a_broad_peak_is_no_rival(ensemble: Ensemble) -> None:
     object.__setattr__(prediction, "pdf", np.repeat((ripple / (ripple * width).sum())[None], 6, axis=0))
     (peak,) = prediction.peaks(0)
     assert peak.z == pytest.approx(2.0, abs=0.06)
+
+
+def disagreeing(ensemble: Ensemble, z: float, peak: float, weight: float = 0.8) -> engine.Prediction:
+    """A galaxy whose members' mean is z, with a peak of p(z) at `peak` and a lighter one at 0.5."""
+    (found,) = ensemble.predict([galaxy()])
+    p = np.zeros(len(found.p))
+    p[found.survey.index("GALAXY")] = 1
+    mass = np.zeros(found.z_grid.size)
+    for centre, share in ((peak, weight), (0.5, 1 - weight)):
+        mass[int(np.abs(found.z_grid - centre).argmin())] = share
+    pdf = np.tile(mass / np.gradient(found.z_grid), (len(found.z_classes), 1))
+    return replace(found, p=p, pdf=pdf, z=np.full(len(found.z_classes), z), quantiles=None)
+
+
+def test_the_reported_redshift_is_the_members_mean_while_it_lies_on_the_heaviest_peak(ensemble: Ensemble) -> None:
+    found = disagreeing(ensemble, 0.2003, 0.2)
+    assert found.best_z == found.reported(found.row(found.best) or 0) == 0.2003
+
+
+@pytest.mark.parametrize(
+    "mean", [0.1971, 0.26, 0.4]
+)  # 2.4e-3 of 1 + z are beyond the galaxies' window, within 1000 km/s
+def test_else_it_is_the_peak_and_the_mean_stays_known(ensemble: Ensemble, mean: float) -> None:
+    found = disagreeing(ensemble, mean, 0.2)
+    assert found.best_z == pytest.approx(0.2, abs=1e-3)
+    assert found.z[found.row(found.best) or 0] == mean
+    assert found.best_zerr == found.zerr[found.row(found.best) or 0]
+
+
+def test_a_redshift_without_any_peak_is_the_mean(ensemble: Ensemble) -> None:
+    found = disagreeing(ensemble, 0.3, 0.2)
+    even = np.full_like(found.pdf, 1e-4) / np.gradient(found.z_grid)
+    assert replace(found, pdf=even).best_z == 0.3
+
+
+def test_the_confidence_is_that_of_the_reported_redshift(ensemble: Ensemble) -> None:
+    assert disagreeing(ensemble, 0.26, 0.2).confidence == pytest.approx(0.8, abs=0.01)
 
 
 def test_a_star_has_redshift_zero_and_no_error(ensemble: Ensemble) -> None:

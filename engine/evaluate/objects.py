@@ -28,7 +28,7 @@ class Objects:
     name, spectype, spectype_pred : (N,) text; flags : (N,) the zwarn bits in words
     label : (N,) true class index, -1 where the label names no class of the survey; p : (N, C) class probabilities
     best, second : (N,) index of the answer (Survey.choose), and of the most probable other class
-    z, z_pred, zerr : (N,) truth, mean and standard deviation of the members (paper eqs 7, 8)
+    z, z_pred, zerr : (N,) truth, reported redshift (Prediction.reported), standard deviation of the members (eq. 8)
     z_point, z_peak : (N,) the first member's redshift; the heaviest peak of p(z)
     mae, window : (N,) validation MAE and good-fraction threshold of that class
     snr : (N,) median per pixel; vdisp : (N,) velocity dispersion, km/s, NaN where unknown

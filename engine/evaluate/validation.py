@@ -25,8 +25,8 @@ Z_BINS: Mapping[str, tuple[float, ...]] = {
 @dataclass(frozen=True)
 class Case:
     """One object judged. z_pred is of the most probable class among those of the true type: the redshift is judged
-    apart from the classification, as in the paper's tables; robust is the paper's rule on it. z_peak is the heaviest
-    peak of p(z) of that class: the mean of members that disagree is the redshift of none of them."""
+    apart from the classification, as in the paper's tables; it is the redshift that is reported of that class
+    (Prediction.reported); robust is the paper's rule. z_peak is the heaviest peak of p(z) of that class."""
 
     group: str
     name: str
@@ -145,7 +145,7 @@ def judge(item: Labelled, prediction: Prediction) -> Case:
     if row is None:  # a star: z = 0
         z_pred, zerr, z_peak, robust, good = 0.0, math.nan, 0.0, prediction.robust, True
     else:
-        z_pred, zerr, z_peak = float(prediction.z[row]), float(prediction.zerr[row]), peak(prediction, row)
+        z_pred, zerr, z_peak = prediction.reported(row), float(prediction.zerr[row]), peak(prediction, row)
         robust = bool(metrics.is_robust(zerr, prediction.mae[row])[0])
         good = bool(metrics.bias(label.z, z_pred)[0] < survey.good_threshold(label.spectype))
     return Case(
