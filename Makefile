@@ -1,20 +1,20 @@
 # `make app` and `make test` are all one needs; everything lies in .venv and nothing is installed outside it, except
-# Chromium and python3-venv from the distribution, where this may be done.
+# Chromium, PostgreSQL and python3-venv from the distribution, where this may be done.
 PYTHON ?= python3
 PORT ?= 5006
 BIN := .venv/bin
 
-.PHONY: app test test-long lint benchmarks chromium
+.PHONY: app test test-long lint benchmarks chromium postgresql
 
 # A browser may come by either name of this machine; any other origin is refused.
 app: .venv/app
 	$(BIN)/panel serve gasnet_app --address 127.0.0.1 --port $(PORT) \
 	  --allow-websocket-origin=localhost:$(PORT) --allow-websocket-origin=127.0.0.1:$(PORT)
 
-test: .venv/test chromium
+test: .venv/test chromium postgresql
 	$(BIN)/python -m pytest
 
-test-long: .venv/test chromium
+test-long: .venv/test chromium postgresql
 	$(BIN)/python -m pytest -m "slow or not slow"
 
 lint: .venv/test
@@ -48,6 +48,11 @@ chromium: .venv/test
 	  { $(call apt,chromium); } \
 	  || $(BIN)/playwright install chromium \
 	  || echo "No Chromium, and no right to install it: browser tests will be skipped (sudo apt install chromium)"
+
+# Tests of inspections start a server of their own; they skip, and say so, where it cannot be installed.
+postgresql:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { $(call apt,postgresql); } \
+	  || echo "No PostgreSQL, and no right to install it: its tests will be skipped (sudo apt install postgresql)"
 
 # Install a package with apt-get, if this user may without being asked for a password.
 define apt

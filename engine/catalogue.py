@@ -147,7 +147,7 @@ def _write_ecsv(table: Table, path: str) -> None:
 def _write_csv(table: Table, path: str) -> None:
     safe = table.copy(copy_data=False)
     for name in _text_columns(table):
-        safe[name] = [_no_formula(value) for value in table[name].tolist()]
+        safe[name] = [no_formula(value) for value in table[name].tolist()]
     safe.write(path, format="ascii.csv", overwrite=True)
 
 
@@ -183,7 +183,7 @@ def _text_columns(table: Table) -> list[str]:
     return [name for name in table.colnames if table[name].dtype.kind == "U"]
 
 
-def _no_formula(text: str) -> str:
+def no_formula(text: str) -> str:
     """Text that a spreadsheet shows as it is. Numbers stay: a negative TARGETID is no formula."""
     if not text.startswith(("=", "+", "-", "@", "\t", "\r")):
         return text

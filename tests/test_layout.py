@@ -40,6 +40,7 @@ FLOORS = (
         "templatefit",
     },
     {"classify", "labelled", "validation", "calibrate", "train", "evaluate", "report", "experiments"},
+    {"inspections"},
     {"cli"},
 )
 

@@ -6,7 +6,17 @@ import os
 import sys
 from typing import NoReturn
 
-from engine.cli import answers, bases, calibration, finding, measures, mocks, shelf, training  # noqa: F401 - commands register here
+from engine.cli import (  # noqa: F401 - commands register here
+    answers,
+    bases,
+    calibration,
+    finding,
+    inspecting,
+    measures,
+    mocks,
+    shelf,
+    training,
+)
 from engine.cli.terminal import app, say
 
 
