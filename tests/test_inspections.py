@@ -420,7 +420,8 @@ def test_progress_counts_objects_and_the_rate_leaves_breaks_out():
 @pytest.mark.parametrize(
     ("one", "other", "words"),
     [(Grade(4), Grade(4), ""), (Grade(2), Grade(3), ""), (Grade(0), Grade(1), ""),
-     (Grade(3), Grade(4), "quality 3 and 4"), (Grade(4), Grade(2), "quality 4 and 2"), (Grade(3), Grade(3, spectype="QSO"), "type GALAXY and QSO"),
+     (Grade(3), Grade(4), "quality 3 and 4"), (Grade(4), Grade(2), "quality 4 and 2"),
+     (Grade(3), Grade(3, spectype="QSO"), "type GALAXY and QSO"),
      (Grade(3), Grade(3, z=0.1003), ""), (Grade(3), Grade(3, z=0.31), "z 0.1000 and 0.3100"),
      (Grade(1), Grade(1, z=0.31, spectype="QSO"), "")],
 )  # fmt: skip
