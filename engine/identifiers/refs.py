@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 FORMS: tuple[tuple[str, str], ...] = (
     ("751-52251-160", "SDSS plate-mjd-fiber"),
@@ -34,6 +35,7 @@ class Ref:
     """
 
     survey: ClassVar[str] = ""
+    _told: ClassVar[Mapping[str, str]] = {}  # key in Spectrum.meta -> field, of what an ID may tell beyond the object
     release: str | None = field(default=None, kw_only=True)
 
     @property
@@ -46,12 +48,20 @@ class Ref:
         """Text that resolves to this Ref again."""
         return f"{self.release}:{self.object_id}" if self.release else self.object_id
 
+    def means(self, object_id: str, meta: Mapping[str, Any]) -> bool:
+        """True for a spectrum that was read already, by its object_id and meta, if nothing that both tell differs."""
+        told = {"release": self.release, **{key: getattr(self, name) for key, name in self._told.items()}}
+        return object_id == self.object_id and all(
+            value is None or (key in meta and str(meta[key]).strip() == str(value)) for key, value in told.items()
+        )
+
 
 @dataclass(frozen=True)
 class SdssRef(Ref):
     """A plate, a night and a fibre. run2d: the reduction, None when the ID did not tell."""
 
     survey: ClassVar[str] = "SDSS"
+    _told: ClassVar[Mapping[str, str]] = {"run2d": "run2d"}
     plate: int
     mjd: int
     fiber: int
@@ -89,6 +99,7 @@ class DesiRef(Ref):
     """A TARGETID; where it was observed (desi_survey, program) and in which file (healpix), as far as it was told."""
 
     survey: ClassVar[str] = "DESI"
+    _told: ClassVar[Mapping[str, str]] = {"survey": "desi_survey", "program": "program", "healpix": "healpix"}
     targetid: int
     desi_survey: str | None = None
     program: str | None = None

@@ -155,9 +155,11 @@ def _object(
             raise SpectrumError(f"{source.name}: wavelengths of arm {name} do not increase. Check the file")
         cameras.append(arm)
     wave, flux, ivar = combine(cameras)
+    header = source.hdus[0]
     target = int(row["TARGETID"]) if "TARGETID" in row else None
     meta = {
         "targetid": target, "ra": row.get("TARGET_RA"), "dec": row.get("TARGET_DEC"), "fiber": row.get("FIBER"),
+        "survey": header.get("SURVEY"), "program": header.get("PROGRAM"), "healpix": header.get("HPXPIXEL"),
         "tileid": row.get("TILEID"), "expid": row.get("EXPID"), "mag_g": _mag_g(row.get("FLUX_G")),
     }  # fmt: skip
     object_id = source.stem if target is None else str(target)
