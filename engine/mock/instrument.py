@@ -15,11 +15,14 @@ from engine.mock.templates import Float32Array, FloatArray, load
 SDSS_GRID = LogGrid()  # SDSS's own pixels; mock spectra need no resampling before the network
 # What real spectra show that their ivar does not say (docs/log.md, 2026-11-25), as (SDSS-I/II, BOSS): the true scatter
 # in units of the pipeline's sigma, and the weights of the first and second neighbour that correlate coadded pixels.
-TRUE_SIGMA, NEIGHBOUR, SECOND = (1.01, 0.93), (0.075, 0.10), (0.0, -0.05)
-HEAVY_TAIL = 0.006  # of the pixels deviate with four times the noise
+TRUE_SIGMA, NEIGHBOUR, SECOND = (1.0, 0.92), (0.075, 0.10), (-0.01, -0.07)
+HEAVY_TAIL = (0.008, 0.003)  # of the pixels deviate with four times the noise
+SHAPE_SCATTER = 0.5  # of the tabulated noise shapes' scatter, as they mix two spectrographs and their objects' photons
 COSMICS = 0.7  # hits that no mask knows, per spectrum
 SKY_COUNTS = 120.0  # photons of the sky in a pixel, typically: an object of that brightness has SNR 8
-MASKED_SKY = 1.3  # excess of a sky line over its surroundings beyond which half of faint objects' pixels are masked
+LINE_CONTRAST = 1.25  # power of the red sky lines' excess: the table's 1 A steps smear what SDSS's pixels resolve
+BAD_RUNS = 0.08  # of the spectra have runs of bad pixels; real ones fewer, but a network should know them
+MASKED_SKY = 2.4  # excess of a sky line over its surroundings beyond which half of faint objects' pixels are masked
 TELLURIC = ((6867, 6944, 0.12), (7160, 7340, 0.05), (7594, 7700, 0.3), (8100, 8400, 0.06), (8930, 9200, 0.12))
 
 
@@ -50,6 +53,10 @@ class Instrument:
         self.shapes = (shapes * blue * red).astype(np.float32)
         # Between sky lines the noise is the continuum's; the squared ratio is the lines' excess over it.
         self.smooth = median_filter(self.shapes, (1, 151))
+        typical = np.median(self.smooth, axis=0)
+        excess = (self.shapes / self.smooth) ** np.interp(wave, [6800, 7500], [1.0, LINE_CONTRAST]).astype(np.float32)
+        self.smooth = typical * (self.smooth / typical) ** np.float32(SHAPE_SCATTER)
+        self.shapes = self.smooth * excess
         self.sky = np.maximum(np.median((self.shapes / self.smooth) ** 2, axis=0) - 1, 0).astype(np.float32)
         self.sky *= np.interp(wave, [5499, 5500, 5600, 5601, 6500, 6501], [0, 0.15, 0.15, 0.25, 0.25, 1]).astype(
             np.float32
@@ -64,13 +71,20 @@ class Instrument:
         self.extinction = galactic_extinction(wave).astype(np.float32)
         self.joint = np.exp(-0.5 * ((wave - 5980) / 70) ** 2).astype(np.float32)  # of the arms
         # The noise shapes are of BOSS, mostly; SDSS-I/II is worse at the red end and better around the joint.
-        knots = [3900, 5000, 5900, 6300, 7200, 8000, 8600, 9200]
-        arms = ([1.1, 1.0, 0.88, 0.85, 0.94, 0.97, 1.3, 1.5], [1.02, 1.03, 1.0, 1.0, 0.96, 0.93, 0.91, 0.91])
+        knots = [3900, 4500, 5400, 5950, 6400, 7150, 7850, 8600, 9200]
+        arms = (
+            [1.05, 1.0, 0.98, 0.82, 0.76, 0.87, 0.965, 1.36, 1.57],
+            [1.0, 1.015, 1.035, 1.02, 1.04, 1.035, 0.985, 1.0, 1.0],
+        )
         self.arms = np.stack([np.interp(wave, knots, values) for values in arms]).astype(np.float32)
-        self.blue = np.interp(wave, [3600, 4400, 5200], [1.12, 1.06, 1.0]).astype(np.float32)
+        # Between lines the red sky holds their wings and the blue noise that of reading: less than the object's.
+        self.photons = np.interp(wave, [3800, 4600, 6500, 9000], [0.8, 1.0, 1.0, 0.6]).astype(np.float32)
+        true = ([1.12, 1.06, 1.0, 1.0, 1.0], [1.12, 1.06, 0.99, 0.94, 0.93])
+        self.true = np.stack([np.interp(wave, [3600, 4400, 5200, 6000, 7000], t) for t in true]).astype(np.float32)
+        self.ripple = np.interp(wave, [4400, 5200, 6500], [0.85, 1.0, 1.2]).astype(np.float32)
         # Single exposures are resampled most where the arms begin, least at the red end of SDSS-I/II.
         self.correlated = np.interp(
-            wave, [3800, 5000, 5900, 6200, 7000, 7800, 9000], [1.3, 1.0, 0.9, 1.6, 1.1, 0.5, 0.15]
+            wave, [3800, 5000, 5900, 6200, 7000, 7800, 9000], [1.6, 1.3, 1.3, 1.7, 1.2, 0.5, 0.15]
         ).astype(np.float32)
 
     def observe(
@@ -102,8 +116,8 @@ class Instrument:
         brightness = (snr**2 + snr * np.sqrt(snr**2 + 4 * sky)) / (2 * sky)
         level = np.median(np.abs(flux[:, 800:5200:4]), axis=1, keepdims=True) + 1e-12
         photons = brightness[:, None].astype(np.float32) * np.clip(flux / level, 0.02, 10)
-        sigma = np.sqrt(self.shapes[rows] ** 2 + photons * self.smooth[rows] ** 2)
-        sigma *= 1 - (0.05 + 0.04 * np.log1p(brightness)).astype(np.float32)[:, None] * self.joint
+        sigma = np.sqrt(self.shapes[rows] ** 2 + photons * self.photons * self.smooth[rows] ** 2)
+        sigma *= 1 - (0.09 * np.log1p(brightness)).astype(np.float32)[:, None] * self.joint
         sigma *= self.arms[boss.astype(int)]
         return sigma, brightness
 
@@ -133,13 +147,16 @@ class Instrument:
             return (np.array(values)[which] + rng.normal(0, scatter, n)).astype(np.float32)[:, None]
 
         white = rng.standard_normal((n, SDSS_GRID.n + 4), dtype=np.float32)
-        white.ravel()[rng.integers(0, white.size, int(HEAVY_TAIL * white.size))] *= 4
+        tails = rng.integers(0, white.size, int(max(HEAVY_TAIL) * white.size))
+        share = np.array(HEAVY_TAIL)[which[tails // white.shape[1]]] / max(HEAVY_TAIL)
+        white.ravel()[tails[rng.random(tails.size) < share]] *= 4
         first = per_object(NEIGHBOUR, 0.035) * np.where(boss[:, None], np.float32(1), self.correlated)
         second = per_object(SECOND, 0.02)
         noise = white[:, 2:-2] + first * (white[:, 1:-3] + white[:, 3:-1]) + second * (white[:, :-4] + white[:, 4:])
         # Bright objects' errors are overestimated most.
-        true = per_object(TRUE_SIGMA, 0.06) - 0.055 * np.log1p(brightness).astype(np.float32)[:, None]
-        noise *= true / np.sqrt(1 + 2 * first**2 + 2 * second**2) * self.blue
+        bright = np.maximum(np.log1p(brightness) - 0.8, 0).astype(np.float32)[:, None]
+        noise *= (per_object(TRUE_SIGMA, 0.06) - 0.1 * bright) / np.sqrt(1 + 2 * first**2 + 2 * second**2)
+        noise *= self.true[which]
         noise *= 1 + 0.06 * np.abs(per_object((0.0, 0.0), 1.0)) ** 3 * self.joint
         residual = per_object((0.0, 0.0), 1.5) / (1 + brightness).astype(np.float32)[:, None]
         noise += residual * self.sky_edges
@@ -154,17 +171,17 @@ class Instrument:
         """(B, n) ln of the pipeline's sigma from pixel to pixel, cut from one long random row."""
         row = rng.standard_normal(SDSS_GRID.n + 4096, dtype=np.float32)
         start = rng.integers(0, 4096, len(boss))
-        size = np.where(boss, 0.029, 0.025) * np.exp(rng.normal(0, 0.3, len(boss))) / (1 + brightness) ** 0.3
-        return row[start[:, None] + np.arange(SDSS_GRID.n)] * size.astype(np.float32)[:, None]
+        size = np.where(boss, 0.029, 0.025) * np.exp(rng.normal(0, 0.15, len(boss))) / (1 + brightness) ** 0.3
+        return row[start[:, None] + np.arange(SDSS_GRID.n)] * self.ripple * size.astype(np.float32)[:, None]
 
     def _drop_pixels(self, ivar: Float32Array, brightness: FloatArray, rng: np.random.Generator) -> None:
         """Bad pixels, in place: strong sky lines as the pipeline masks them (BRIGHTSKY: where the sky outshines the
-        object); in every fourth spectrum also runs, more at the arms' joint, and single ones; 0 to 8 % in all."""
+        object); in some spectra also runs, more at the arms' joint, and single ones; 0 to 8 % in all."""
         n = len(ivar)
-        limit = MASKED_SKY * np.exp(rng.normal(0, 0.7, n)) + 0.4 * brightness
+        limit = MASKED_SKY * np.exp(rng.normal(0, 0.7, n)) + 0.8 * np.maximum(brightness - 3, 0)
         limit[rng.random(n) < 0.12] = np.inf
         ivar[self.sky > limit[:, None]] = 0
-        for k in np.flatnonzero(rng.random(n) < 0.25):
+        for k in np.flatnonzero(rng.random(n) < BAD_RUNS):
             row = ivar[k]  # a view
             for _ in range(rng.poisson(1.5)):
                 at = rng.integers(2050, 2250) if rng.random() < 0.3 else rng.integers(0, row.size)

@@ -44,6 +44,7 @@ NARROW_RATIO = {
     "SII_6718": 0.12, "SII_6733": 0.1,
 }  # fmt: skip
 BAL_SHARE, DLA_SHARE = 0.12, 0.15
+FOREST_PIXELS, FOREST_LSF = 1.3, 1.1  # sigma in SDSS's pixels of the gas's own coherence and of the line spread
 REDDENED = 0.15  # of the quasars have several times the usual dust
 # Absorption by gas in between: rest wavelengths (A, vacuum) and equivalent widths relative to the strongest line.
 METALS = {
@@ -184,8 +185,7 @@ class Quasars:
         near = np.exp(-(C_KMS * np.log((1 + z) / (1 + z_abs))) / 800.0)  # the proximity of the quasar
         target = np.exp(-depth * (1 - 0.6 * near))
         log_a = np.interp(-target, -self._mean_transmission, self._log_a)
-        field = rng.standard_normal(end + 2)
-        field = (0.5 * field[:-2] + field[1:-1] + 0.5 * field[2:]) / np.sqrt(1.5)
+        field = gaussian_filter1d(rng.standard_normal(end), FOREST_PIXELS) * np.sqrt(2 * np.sqrt(np.pi) * FOREST_PIXELS)
         transmission = np.exp(-np.exp(log_a + self._forest_sigma * field))
         beta = wave < 1025.72 * (1 + z)
         transmission[beta] *= np.exp(-0.4 * depth[beta])
@@ -196,7 +196,7 @@ class Quasars:
             absorber = LYA * (1 + rng.uniform(max(2.0, 0.75 * z), z)) if z > 2.05 else 0.0
             rest_offset = (wave - absorber) / (absorber / LYA) if absorber else np.full(end, np.inf)
             transmission *= np.exp(-(column / 1e20) * (2.6 / np.maximum(np.abs(rest_offset), 0.5)) ** 2)
-        flux[:end] *= transmission.astype(np.float32)
+        flux[:end] *= gaussian_filter1d(transmission, FOREST_LSF).astype(np.float32)
 
 
 def _balmer_continuum() -> FloatArray:

@@ -22,6 +22,7 @@ from engine.mock.templates import Float32Array, FloatArray, add_lines, shifted
 from engine.prediction import C_KMS
 from engine.survey import Survey, load_survey
 
+STAR_SNR, STAR_SCATTER = 31.5, 0.75  # mean, where the paper has none, and scatter in ln
 LABEL_SCATTER = {"GALAXY": 3e-5, "QSO": 1.2e-3}  # of z / (1 + z): the pipeline's own error in real labels
 # Noise-free flux, label, z, velocity dispersion (NaN where there is none).
 Drawn = tuple[Float32Array, NDArray[np.int64], FloatArray, FloatArray]
@@ -66,7 +67,9 @@ class SdssScene:
     ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
         """z, SNR and spectrograph: most from jittered rows of real objects, the rest flat in log(1 + z)."""
         n = len(wanted)
-        z, snr, boss = np.zeros(n), np.clip(np.exp(rng.normal(np.log(28), 0.8, n)), 3, 120), rng.random(n) < 0.4
+        mean = np.array([c.mean_snr or STAR_SNR for c in self.survey.classes])[wanted]
+        snr = np.exp(rng.normal(np.log(mean) - STAR_SCATTER**2 / 2, STAR_SCATTER, n))  # of stars: the paper's means
+        z, snr, boss = np.zeros(n), np.clip(snr, 3, 120), rng.random(n) < 0.4
         for i, rows in self.rows.items():
             here = np.flatnonzero(wanted == i)
             low, high = self.survey.classes[i].z_range or (0.0, 0.0)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from engine.mock.templates import REST, Float32Array, FloatArray, load, split_of, to_rest_grid
 from engine.prediction import C_KMS
@@ -17,20 +18,25 @@ LSF_KMS = 65.0  # SDSS line spread function, sigma, at the middle of the spectru
 NEIGHBOURS = ("A0p", "B6", "B9", "F2", "G0", "G5", "K7")
 NEIGHBOUR_SHARE = 0.15
 COLOUR_SCATTER = 0.2  # of ln (blue / red flux) among stars of one type
+HOT_SCATTER = 0.35  # among A0, which the cubic gives to all stars of 7500-11000 K that hardly show but hydrogen
+OBSERVED_WEIGHT = 6.0  # of real stars against archetypes, of which there are ten times as many
+GRAIN = 0.012  # relative scatter at 7500-8200 A above which an observed star is noise
 
 
 class Stars:
     """A pool of real and theoretical stars at rest, each with its SDSS type."""
 
     def __init__(self, folder: Path, split: str) -> None:
-        flux = np.concatenate([_theoretical(folder), _observed(folder)])
+        theory, observed = _theoretical(folder), _observed(folder)
+        flux = np.concatenate([theory, observed])
         kept = split_of(len(flux), split)
         self.flux = flux[kept]
         best, seven = sdss_type(folder, self.flux)
         self.pure = [np.flatnonzero(best == name) for name in SDSS_TYPES]
         near = np.isin(best, NEIGHBOURS)
         self.near = [np.flatnonzero(near & (seven == name)) for name in SDSS_TYPES]
-        self.weight = colour_weight(folder, self.flux, seven)
+        reality = np.repeat([1.0, OBSERVED_WEIGHT], [len(theory), len(observed)])[kept]
+        self.weight = reality * colour_weight(folder, self.flux, seven)
 
     def draw(self, type_index: NDArray[np.int64], rng: np.random.Generator) -> tuple[Float32Array, FloatArray]:
         """Rest-frame spectra (B, REST.n) of the given types and radial velocities as z (B,).
@@ -83,14 +89,19 @@ def _theoretical(folder: Path) -> Float32Array:
 
 
 def _observed(folder: Path) -> Float32Array:
-    """Co-added BOSS stars (PyHammer) and the templates of both SDSS pipelines, repeated so that reality weighs."""
+    """Co-added BOSS stars (PyHammer) and the templates of both SDSS pipelines, without noisy ones."""
     parts = []
-    for name in ("PyHammer/templates.npz", "idlspec2d/spEigenStar-55734.npz", "idlspec2d/spEigenStar-53724.npz"):
+    for name, sharp in (
+        ("PyHammer/templates.npz", False),
+        ("idlspec2d/spEigenStar-55734.npz", True),  # mostly of higher resolution than SDSS's
+        ("idlspec2d/spEigenStar-53724.npz", False),
+    ):
         star = load(folder, name)
-        parts.append(to_rest_grid(star["wave"].astype(float), star["flux"]))
+        parts.append(to_rest_grid(star["wave"].astype(float), star["flux"], LSF_KMS if sharp else 0.0))
     flux = _scaled(np.concatenate(parts))
-    usable = np.isfinite(flux).all(axis=1) & (flux.min(axis=1) > -0.2)
-    return flux[usable]
+    red = flux[:, (REST.wave > 7500) & (REST.wave < 8200)]
+    grain = np.median(np.abs(red - gaussian_filter1d(red, 8.0, axis=1)), axis=1) * 1.48 / np.median(red, axis=1)
+    return flux[np.isfinite(flux).all(axis=1) & (flux.min(axis=1) > -0.2) & (grain < GRAIN)]
 
 
 def _scaled(flux: Float32Array) -> Float32Array:
@@ -112,4 +123,5 @@ def colour_weight(folder: Path, flux: Float32Array, types: NDArray[np.str_]) -> 
     colour = _colour(to_rest_grid(templates["wave"].astype(float), templates["flux"]))
     of_type = dict(zip(templates["names"].astype(str), colour, strict=True))
     offset = _colour(flux) - np.array([of_type[name] for name in types])
-    return np.asarray(0.05 + np.exp(-0.5 * (offset / COLOUR_SCATTER) ** 2))
+    scatter = np.where(types == "A0", HOT_SCATTER, COLOUR_SCATTER)
+    return np.asarray(0.05 + np.exp(-0.5 * (offset / scatter) ** 2))
