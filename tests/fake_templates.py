@@ -10,7 +10,8 @@ from astropy.table import Table
 
 FOLDERS = (
     "idlspec2d", "PyHammer", "redrock-templates", "bagpipes", "qsogen", "noise", "sdss_distributions", "mangadap",
-    "Koester_DA", "redmonster", "desi", "qmost_templates/data", "py4most/etc/data/spectral_res",
+    "Koester_DA", "redmonster", "desi", "qmost_templates/data", "py4most/etc/data/spectral_res", "resolve",
+    "desisim/py/desisim/data",
 )  # fmt: skip
 BOSS_NAMES = ("F5Ib... (17463)", "A2Ia (14489)", "CalciumWD", "Carbon", "WDcooler", "G0 (63791)", "B5Ib (191243)")
 NAMES = ("A0", "A0p", "B6", "B9", "F2", "F5", "F9", "G0", "G2", "G5", "K1", "K3", "K5", "K7")
@@ -62,6 +63,16 @@ def _galaxies(folder: Path) -> None:
         for line in (3934.8, 3969.6, 4862.7, 5176.7):
             flux[:, a] *= 1 - 0.4 * np.exp(-0.5 * ((wave - line) / 6) ** 2)
     np.savez(folder / "bagpipes/bc03_miles_ssp.npz", wave=wave, age_yr=age, zmet_zsun=metal, flux=flux)
+
+    names = ("h_beta", "oiii_5007", "nii_6584", "sii_6717", "sii_6731", "neiii_3869", "oiii_4363", "hei_5876",
+             "oi_6300", "ariii7135")  # fmt: skip
+    share = np.array([0.35, 0.3, 0.3, 0.2, 0.15, 0.03, 0.005, 0.04, 0.03, 0.02])
+    rows = share * np.exp(np.random.default_rng(2).normal(0, 0.2, (40, len(names))))
+    np.savez(folder / "resolve/mpajhu_line_fluxes.npz", line=np.array(names), flux=rows)
+    means = np.array([[-0.3, 0.4, 0.0, -0.1], [0.4, 0.4, -0.6, -0.2]])
+    images = [np.array([0.6, 0.4]), means, np.stack([0.03 * np.eye(4)] * 2)]
+    hdus = [fits.PrimaryHDU(images[0]), *(fits.ImageHDU(image) for image in images[1:])]
+    fits.HDUList(hdus).writeto(folder / "desisim/py/desisim/data/forbidden_mogs.fits", overwrite=True)
 
 
 def _quasars(folder: Path) -> None:

@@ -14,6 +14,7 @@ from engine.mock.files import simulate
 from engine.mock.galaxies import Lines, relabel
 from engine.mock.instrument import SDSS_GRID, Instrument
 from engine.mock.quasars import Quasars
+from engine.mock.ratios import Ratios
 from engine.mock.stars import colour_weight, sdss_type
 from engine.mock.templates import REST, TemplateError, add_lines, air_to_vacuum, shifted, split_of, to_rest_grid
 
@@ -114,6 +115,23 @@ def test_intervening_metals_absorb_and_only_beyond_half_a_redshift(templates: Pa
     absorbed = (flux[30:] < 0.95).any(axis=1)
     assert 0.15 < absorbed.mean() < 0.6
     assert (flux >= 0).all()
+
+
+def test_associated_gas_absorbs_within_3000_km_s_of_the_quasars_redshift(templates: Path) -> None:
+    flux, z = np.ones((80, SDSS_GRID.n), dtype=np.float32), np.full(80, 2.4)
+    Quasars(templates, "train", 10)._associated(flux, SDSS_GRID, z, np.random.default_rng(1))
+    absorbed = (flux < 0.9).any(axis=1)
+    assert 0.1 < absorbed.mean() < 0.35
+    deepest = SDSS_GRID.wave[flux[absorbed].argmin(axis=1)]
+    assert np.abs(deepest / (1215.67 * 3.4) - 1).max() < 0.012, "Lyman-alpha is the strongest"
+
+
+def test_line_ratios_are_of_star_forming_galaxies_and_no_split_shares_them(templates: Path) -> None:
+    train, test = Ratios(templates, "train"), Ratios(templates, "test")
+    assert (train.log[:, 0] < 0.7 - 1.2 * (train.log[:, 2] + 0.4)).all()
+    assert not set(map(tuple, train.log)) & set(map(tuple, test.log))
+    rows = train.draw(np.array(["GALAXY_STARFORMING"] * 400), np.random.default_rng(1))
+    assert np.median(train.log[rows, 2]) == pytest.approx(-0.38, abs=0.1)
 
 
 def test_the_balmer_continuum_rises_to_its_edge_and_ends_there(templates: Path) -> None:

@@ -78,7 +78,8 @@ def test_lines_of_mocks_lie_within_a_third_of_an_angstrom_of_their_vacuum_wavele
     for line, (offset, n) in line_positions(mocks).items():
         assert n > 10, line
         if "Ca K" not in line:  # the invented templates have it broad and blended
-            assert abs(offset) < 0.3, line
+            # 40 stars of 120 km/s each, labelled z = 0, average out to 20 km/s: .4 A.
+            assert abs(offset) < (0.8 if "stars" in line else 0.3), line
 
 
 def test_a_folder_without_labelled_spectra_is_named(tmp_path: Path, templates: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from engine.mock.ratios import Ratios
 from engine.mock.templates import (
     PIXEL_KMS,
     REST,
@@ -128,9 +129,11 @@ def lines_for(
     kind: NDArray[np.str_],
     continuum_ha: FloatArray,
     vdisp: FloatArray,
+    ratios: Ratios,
     rng: np.random.Generator,
 ) -> Lines:
-    """Line fluxes for B galaxies. continuum_ha (B,): continuum at rest H-alpha; ratios by class (simulation recipe)."""
+    """Line fluxes for B galaxies. continuum_ha (B,): continuum at rest H-alpha; those of AGN by recipe, all
+    others by real ratios."""
     n = len(target)
     ew = np.exp(rng.normal(np.log(1.0), 0.8, n)) * (rng.random(n) < 0.5)  # weak-lined and passive
     ew = np.where(kind == "elg", np.exp(rng.normal(np.log(45), 0.6, n)), ew)
@@ -138,9 +141,8 @@ def lines_for(
     ew = np.where(target == "GALAXY_STARBURST", np.clip(45 + rng.exponential(60, n), 45, 600), ew)
     ew = np.where(target == "GALAXY_AGN", np.exp(rng.normal(np.log(10), 0.8, n)), ew)
 
-    # log [NII]/Ha and log [OIII]/Hb: star-forming galaxies along the BPT sequence (Kewley et al. 2013, z = 0).
-    n2_sf = np.clip(rng.normal(np.where(target == "GALAXY_STARBURST", -0.85, -0.45), 0.25, n), -1.9, -0.05)
-    o3_sf = 0.61 / (n2_sf - 0.2) + 1.08 + rng.normal(0, 0.12, n)
+    row = ratios.draw(target, rng)
+    o3_sf, o2_sf, n2_sf, s2_sf = ratios.log[row].T
     seyfert = rng.random(n) < 0.6
     n2_agn = rng.normal(-0.02, 0.18, n)
     o3_agn = np.where(seyfert, rng.normal(0.8, 0.2, n), rng.normal(0.38, 0.15, n))
@@ -160,16 +162,20 @@ def lines_for(
     hb0 = ha / BALMER["Ha"]
     scatter = lambda width: 10.0 ** rng.normal(0, width, n)  # noqa: E731
     oiii = hb0 * 10.0**o3
-    oii = hb0 * np.where(agn, 2.8, np.clip(10.0 ** (0.55 - 0.35 * np.maximum(o3 - 0.3, 0)), 1.0, 4.5)) * scatter(0.18)
+    oii = hb0 * np.where(agn, 2.8 * scatter(0.18), 10.0**o2_sf)
     doublet = rng.uniform(0.9, 1.5, n)
-    s2 = ha * np.where(agn, 0.5, 0.32) * scatter(0.12)
+    s2 = ha * np.where(agn, 0.5 * scatter(0.12), 10.0**s2_sf)
+    of_agn = {
+        "NeIII": oiii * 0.1 * scatter(0.2), "OIII_4364": oiii * 0.012, "HeI": hb0 * 0.12,
+        "OI": ha * np.where(seyfert, 0.12, 0.17) * scatter(0.2), "ArIII": hb0 * 0.1,
+    }  # fmt: skip
+    faint = {name: np.where(agn, of_agn[name], ha * ratios.faint[name][row]) for name in of_agn}
     pattern = {
-        "OIII": oiii, "OIII_4960": oiii / 2.98, "OIII_4364": oiii * np.where(n2 < -1.2, 0.02, 0.004),
+        **faint, "OIII": oiii, "OIII_4960": oiii / 2.98,
         "OII_3730": oii * doublet / (1 + doublet), "OII_3727": oii / (1 + doublet),
         "NII": ha * 10.0**n2, "NII_6550": ha * 10.0**n2 / 2.96, "SII_6718": s2 * 0.57, "SII_6733": s2 * 0.43,
-        "NeIII": oiii * 0.08 * scatter(0.2), "NeIII_3968": oiii * 0.025, "HeI": hb0 * 0.12, "HeI_6680": hb0 * 0.035,
-        "OI": ha * np.where(agn, 0.12, 0.03) * scatter(0.2), "OI_6365": ha * np.where(agn, 0.04, 0.01),
-        "HeII": hb0 * np.where(agn & seyfert, 0.2, 0.01), "ArIII": hb0 * 0.1, "SIII": hb0 * 0.35 * scatter(0.2),
+        "NeIII_3968": faint["NeIII"] * 0.31, "HeI_6680": faint["HeI"] * 0.29, "OI_6365": faint["OI"] / 3,
+        "HeII": hb0 * np.where(agn & seyfert, 0.2, 0.01), "SIII": hb0 * 0.35 * scatter(0.2),
     }  # fmt: skip
     for name, amount in pattern.items():
         flux[name] = dusty(amount, LINES[name])

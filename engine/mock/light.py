@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from engine.grid import LogGrid
 from engine.mock.galaxies import Galaxies
 from engine.mock.quasars import Quasars
+from engine.mock.ratios import Ratios
 from engine.mock.templates import Float32Array, FloatArray, load, load_fits, shifted, split_of, to_rest_grid
 from engine.survey import Survey, load_survey
 
@@ -29,6 +30,7 @@ class Light:
         self.vdisp = {name: self.real[f"{paper_name[name]}_vdisp"].astype(float) for name in GALAXY_TYPES}
         self.galaxies = Galaxies(folder, split, self.vdisp["GALAXY"], 3 * n_pool // 4)
         self.quasars = Quasars(folder, split, n_pool)
+        self.ratios = Ratios(folder, split)
         self.well_seen = slice(int(np.searchsorted(grid.wave, 4039)), None, 8)
 
     def level(self, flux: Float32Array) -> Float32Array:

@@ -44,6 +44,14 @@ NARROW_RATIO = {
     "SII_6718": 0.12, "SII_6733": 0.1,
 }  # fmt: skip
 BAL_SHARE, DLA_SHARE = 0.12, 0.15
+# Gas at the quasar's own redshift, falling in at up to 1000 km/s or thrown out at up to 3000, that eats into Ly-alpha,
+# N V, Si IV and C IV (Weymann et al. 1979; Vestergaard 2003: about a quarter of quasars have it, a third of it strong).
+ASSOCIATED_SHARE = 0.2
+ASSOCIATED = {LYA: 2.0, 1238.8: 0.8, 1242.8: 0.6, 1393.8: 0.5, 1402.8: 0.4, 1548.2: 1.0, 1550.8: 0.8}
+# Lines of the broad-line region moved as a whole against the narrow ones, and lines with two shoulders
+# (Eracleous & Halpern 1994; Strateva et al. 2003: a few percent; Eracleous et al. 2012 for the shifts).
+OFFSET_SHARE, SHOULDER_SHARE = 0.12, 0.06
+LOW_IONISATION = ("MgII", "Hg", "Hb", "Ha")
 FOREST_PIXELS, FOREST_LSF = 1.3, 1.1  # sigma in SDSS's pixels of the gas's own coherence and of the line spread
 REDDENED = 0.15  # of the quasars have several times the usual dust
 # Absorption by gas in between: rest wavelengths (A, vacuum) and equivalent widths relative to the strongest line.
@@ -86,14 +94,8 @@ class Quasars:
         ratio = ratio * np.exp(np.interp(np.log10(wave), knots, rng.normal(0, 0.3, 14)) + rng.normal(0, 0.25))
         width = rng.uniform(0, 1500)
         ratio = gaussian_filter1d(ratio, max(width / PIXEL_KMS, 0.5), mode="nearest")
-        extra = np.zeros_like(wave)
-        sigma_kms = np.exp(rng.normal(np.log(1700), 0.5))
         strength = np.exp(rng.normal(-0.3, 0.6)) * (0.35 if weak else 1.0)
-        for name, centre in BROAD.items():
-            ew = BROAD_EW[name] * strength * np.exp(rng.normal(0, 0.4))
-            v = (np.log(wave / (centre * (1 + rng.normal(0, 3e-4))))) * C_KMS
-            s = np.clip(sigma_kms * rng.uniform(0.8, 1.3), 500, 6000)
-            extra += ew / (np.sqrt(2 * np.pi) * s / C_KMS * centre) * np.exp(-0.5 * (v / s) ** 2)
+        ratio, extra = _broad_lines(ratio, strength, rng)
         ratio = np.maximum(ratio + extra, -0.3)
         ratio = ratio + 0.15 * np.exp(rng.normal(0, 0.5)) * self.balmer
         blue, red = rng.normal(-1.85, 0.35), rng.normal(-1.4, 0.35)
@@ -133,9 +135,9 @@ class Quasars:
     def add_narrow_lines(
         self, flux: Float32Array, grid: LogGrid, z: FloatArray, lsf_kms: float, rng: np.random.Generator
     ) -> None:
-        """[O III] and its companions from the narrow-line region, in place; EW([O III]) is lognormal around 15 A."""
+        """[O III] and its companions from the narrow-line region, in place; EW([O III]) is lognormal around 13 A."""
         n = len(z)
-        ew = np.exp(rng.normal(np.log(15), 1.0, n)) * (rng.random(n) < 0.85)
+        ew = np.exp(rng.normal(np.log(13), 1.1, n)) * (rng.random(n) < 0.85)
         sigma = np.hypot(np.exp(rng.normal(np.log(170), 0.35, n)), lsf_kms)
         pixel = (np.log10(5030 * (1 + z)) - grid.loglam_min) / grid.step
         level = flux[np.arange(n), np.clip(pixel, 0, grid.n - 1).astype(int)]
@@ -144,10 +146,11 @@ class Quasars:
             add_lines(flux, grid, centre, z, sigma, np.where(z < 1.6, amount, 0.0))
 
     def absorb(self, flux: Float32Array, grid: LogGrid, z: FloatArray, rng: np.random.Generator) -> None:
-        """Broad absorption troughs, intervening metals, damped systems and the Lyman-alpha forest, in place."""
+        """Broad troughs, associated and intervening gas, damped systems and the Lyman-alpha forest, in place."""
         for k in np.flatnonzero((rng.random(len(z)) < BAL_SHARE) & (z > 0.7)):
             self._trough(flux[k], grid, z[k], rng)
         self._metals(flux, grid, z, rng)
+        self._associated(flux, grid, z, rng)
         blue_limit = grid.wave[0] * 1.01
         for k in np.flatnonzero((1 + z) * LYA > blue_limit):
             self._forest(flux[k], grid, z[k], rng)
@@ -175,6 +178,17 @@ class Quasars:
             add_lines(depth, grid, rest, z_gas, sigma, relative * width * (1 + z_gas))
         flux[with_gas] *= np.exp(-depth)
 
+    def _associated(self, flux: Float32Array, grid: LogGrid, z: FloatArray, rng: np.random.Generator) -> None:
+        """Absorbers within 3000 km/s of every fifth quasar beyond z = 1.2; saturated in Ly-alpha where strong."""
+        here = np.flatnonzero((z > 1.2) & (rng.random(len(z)) < ASSOCIATED_SHARE))
+        z_gas = z[here] + rng.uniform(-3000, 1000, here.size) / C_KMS * (1 + z[here])
+        width = np.exp(rng.normal(np.log(1.2), 0.7, here.size))
+        sigma = np.hypot(np.exp(rng.normal(np.log(200), 0.6, here.size)), 65.0)
+        depth = np.zeros((here.size, grid.n), dtype=np.float32)
+        for rest, relative in ASSOCIATED.items():
+            add_lines(depth, grid, rest, z_gas, sigma, relative * width * (1 + z_gas))
+        flux[here] *= np.exp(-depth)
+
     def _forest(self, flux: Float32Array, grid: LogGrid, z: float, rng: np.random.Generator) -> None:
         end = min(int((np.log10(LYA * (1 + z)) - grid.loglam_min) / grid.step), grid.n)
         if end <= 2:
@@ -197,6 +211,37 @@ class Quasars:
             rest_offset = (wave - absorber) / (absorber / LYA) if absorber else np.full(end, np.inf)
             transmission *= np.exp(-(column / 1e20) * (2.6 / np.maximum(np.abs(rest_offset), 0.5)) ** 2)
         flux[:end] *= gaussian_filter1d(transmission, FOREST_LSF).astype(np.float32)
+
+
+def _broad_lines(ratio: FloatArray, strength: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """The templates' lines (line over continuum, on REST), and broad components of their own over them.
+
+    Most are where the redshift says; some of Mg II and the Balmer lines are shifted as a whole or double-shouldered,
+    and there the templates' lines, which are not, are fainter.
+    """
+    wave, extra = REST.wave, np.zeros(REST.n)
+    sigma_kms = np.exp(rng.normal(np.log(1700), 0.5))
+    skew = rng.normal(0, 0.25)  # how much wider the red half of every line is than the blue one
+    moved = rng.normal(-400, 1600) if rng.random() < OFFSET_SHARE else 0.0  # km/s
+    apart = rng.uniform(2500, 6000) if rng.random() < SHOULDER_SHARE else 0.0
+    if moved or apart:
+        ratio = np.where(wave > 2700, ratio * rng.uniform(0.1, 0.6), ratio)
+        strength *= 1.6
+    for name, centre in BROAD.items():
+        ew = BROAD_EW[name] * strength * np.exp(rng.normal(0, 0.4))
+        s = np.clip(sigma_kms * rng.uniform(0.8, 1.3), 500, 6000)
+        middle = rng.normal(0, 90) + (moved if name in LOW_IONISATION else 0.3 * moved)
+        parts = [(middle, 1.0)]
+        if apart and name in LOW_IONISATION:  # the blue shoulder is the brighter one, by beaming
+            blue = rng.uniform(0.5, 0.7)
+            parts = [(middle - apart / 2, blue), (middle + apart / 2, 1 - blue)]
+        velocity = np.log(wave / centre) * C_KMS
+        for v, share in parts:
+            near = np.abs(velocity - v) < 6 * s
+            off = velocity[near] - v
+            width = s * np.where(off > 0, np.exp(skew / 2), np.exp(-skew / 2))
+            extra[near] += share * ew / (np.sqrt(2 * np.pi) * s / C_KMS * centre) * np.exp(-0.5 * (off / width) ** 2)
+    return ratio, extra
 
 
 def _balmer_continuum() -> FloatArray:

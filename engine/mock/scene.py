@@ -179,7 +179,8 @@ class TableScene:
             weight = rng.uniform(0, 0.5, (stack.size, 1)).astype(np.float32)
             flux[stack] = weight * flux[stack] / self.light.level(flux[stack]) + (1 - weight) * mean
         target = np.array([LINES_OF[name] for name in kind])
-        lines = lines_for(target, kind, self.light.near(flux, HA, z), self.light.dispersions(target, rng), rng)
+        vdisp = self.light.dispersions(target, rng)
+        lines = lines_for(target, kind, self.light.near(flux, HA, z), vdisp, self.light.ratios, rng)
         return flux, ({name: amount * (1 + z) for name, amount in lines.flux.items()}, lines.sigma_kms)
 
     def _quasars(self, recipe: QuasarRecipe, z: FloatArray, rng: np.random.Generator) -> Float32Array:

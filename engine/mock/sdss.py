@@ -104,7 +104,7 @@ class SdssScene:
         flux = self.light.continuum(kind, z, rng)
         continuum = self.light.near(flux, HA, z)
         vdisp = self.light.dispersions(target, rng)
-        lines = lines_for(target, kind, continuum, vdisp, rng)
+        lines = lines_for(target, kind, continuum, vdisp, self.light.ratios, rng)
         sigma = np.hypot(lines.sigma_kms, np.interp(6500 * (1 + z), [4000, 9000], [84, 55]))
         for name, wave in GALAXY_LINES.items():
             # Rest-frame EW times observed continuum times (1 + z) is the observed integrated flux.

@@ -62,6 +62,12 @@ def load_fits(folder: Path, name: str, hdu: int) -> dict[str, FloatArray]:
         return {key: np.asarray(table[key], dtype=np.float64) for key in table.names}
 
 
+def load_images(folder: Path, name: str) -> list[FloatArray]:
+    """The images of a FITS file of the folder, as floats. Raises TemplateError as load does."""
+    with fits.open(_checked(folder, name)) as hdus:
+        return [np.asarray(hdu.data, dtype=np.float64) for hdu in hdus if hdu.data is not None]
+
+
 @functools.cache
 def ingredients() -> dict[str, dict[str, str]]:
     """Template file -> its row of ingredients.csv: path, sha256, used for."""
