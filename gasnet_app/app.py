@@ -12,6 +12,7 @@ from bokeh.models import Span
 from engine import load_lines
 from gasnet_app import theme
 from gasnet_app.address import Address
+from gasnet_app.inspection import InspectView, Sitting
 from gasnet_app.intake import sample_paths
 from gasnet_app.keys import HELP, Keyboard
 from gasnet_app.model_view import ModelView
@@ -23,7 +24,10 @@ from gasnet_app.state import Explorer
 from gasnet_app.worker import Worker, first_survey, shared_worker
 
 HEADER = 40
-PAGES = {"explore": Page("Explore", ("objects", "spectrum", "redshift"))}
+PAGES = {
+    "explore": Page("Explore", ("objects", "spectrum", "redshift")),
+    "inspect": Page("Inspect", ("inspect", "spectrum", "redshift")),
+}
 BAR = {
     ".MuiAppBar-root": {
         "bgcolor": "primary.contrastText",
@@ -42,17 +46,19 @@ def build_page(worker: Worker | None = None) -> pmui.Page:
     pn.extension("filedropper", "tabulator", notifications=True, reconnect=True, respect_explicit_sizing=True)
     hv.extension("bokeh")
     explorer = Explorer(worker or shared_worker(first_survey()))
+    sitting = Sitting(explorer)
     lines = load_lines()
     marker = Span(location=0, dimension="height", line_width=1.5, line_dash="4 3", name="marker")
     pages = Pages(explorer, PAGES, {
         "objects": lambda: ObjectsView(explorer),
+        "inspect": lambda: InspectView(sitting),
         "spectrum": lambda: SpectrumView(explorer, lines, marker),
         "redshift": lambda: RedshiftView(explorer, lines, marker),
     })  # fmt: skip
     model = ModelView(explorer)
 
     help_dialog = pmui.Dialog(_help(), title="Keys", close_on_click=True)
-    keyboard = Keyboard(explorer, lambda: help_dialog.param.update(open=not help_dialog.open))
+    keyboard = Keyboard(explorer, lambda: help_dialog.param.update(open=not help_dialog.open), sitting)
     body = pn.Column(pages.view, styles={"height": f"calc(100vh - {HEADER + 8}px)"}, sizing_mode="stretch_both")
     page = pmui.Page(
         title="GaSNet Explorer", main=[body, keyboard, help_dialog, model.dialog], theme_config=theme.material(),

@@ -7,8 +7,10 @@ from functools import partial
 from typing import Any
 
 import panel as pn
+import param
 from panel.custom import JSComponent
 
+from gasnet_app.inspection import GRADING, Sitting
 from gasnet_app.state import SMOOTHING, Explorer
 
 HELP = (
@@ -20,15 +22,25 @@ HELP = (
     ("m", "smoothing"),
     ("f", "flagged objects only"),
     ("/", "search"),
+    ("0 to 4", "inspect: quality, then on to the next without one"),
+    ("r  c  s", "inspect: bad redshift, bad type, bad spectrum"),
+    ("z", "inspect: the z shown becomes yours"),
+    ("t", "inspect: write a comment; Enter or Esc ends it"),
+    ("u", "inspect: undo"),
     ("?", "this list"),
 )
 
 
 class Keyboard(JSComponent):
-    """Listens on the document and sends plain key names to Python; arrows act in the browser alone."""
+    """Listens on the document and sends plain key names to Python, with the object that stood on the screen then;
+    arrows act in the browser alone."""
+
+    shown = param.String("", doc="Key of the object that the browser shows")
+    inspecting = param.Boolean(False, doc="The keys of inspection count")
 
     _esm = """
     const WANTED = ["n", "p", "[", "]", "l", "m", "f", "/", "?"]
+    const INSPECTING = ["0", "1", "2", "3", "4", "r", "c", "s", "z", "u", "t"]
     export function render({model}) {
       const find = (name) => {
         for (const doc of window.Bokeh.documents) {
@@ -39,14 +51,20 @@ class Keyboard(JSComponent):
       const typing = (el) => el instanceof HTMLElement &&
         (el.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(el.tagName) && el.type != "checkbox")
       const listen = (event) => {
-        if (event.ctrlKey || event.metaKey || event.altKey || typing(event.composedPath()[0])) return
+        const at = event.composedPath()[0]
+        if (typing(at) && at.matches("input[placeholder^='comment']") && ["Enter", "Escape"].includes(event.key)) {
+          setTimeout(() => at.blur(), 0)  // what was typed is saved, and keys are keys again
+        }
+        if (event.ctrlKey || event.metaKey || event.altKey || typing(at)) return
         if (event.key == "ArrowLeft" || event.key == "ArrowRight") {
           find(event.key == "ArrowLeft" ? "nudge -1" : "nudge 1")?.execute(null, {})
         } else if (event.key == "ArrowUp" || event.key == "ArrowDown") {
           const step = find("step")
           if (step) step.active = Math.min(Math.max(step.active + (event.key == "ArrowUp" ? -1 : 1), 0), 2)
-        } else if (WANTED.includes(event.key)) {
-          model.send_msg(event.key)
+        } else if (WANTED.includes(event.key) || model.inspecting && INSPECTING.includes(event.key)) {
+          if (!event.repeat || !INSPECTING.includes(event.key)) {  // a grade is one press, not a key held down
+            model.send_msg({key: event.key, shown: model.shown})
+          }
         } else return
         event.preventDefault()
       }
@@ -55,28 +73,37 @@ class Keyboard(JSComponent):
       model.on("msg:custom", (msg) => {
         const search = (root) => {
           for (const el of root.querySelectorAll("*")) {
-            if (el.matches("input[placeholder^='id, file']")) return el
+            if (el.matches(`input[placeholder^='${msg}']`)) return el
             const found = el.shadowRoot && search(el.shadowRoot)
             if (found) return found
           }
         }
-        if (msg == "search") search(document)?.focus()
+        search(document)?.focus()
       })
       return document.createElement("span")
     }
     """
 
-    def __init__(self, explorer: Explorer, show_help: Callable[[], None], **params: Any) -> None:
+    def __init__(self, explorer: Explorer, show_help: Callable[[], None], sitting: Sitting, **params: Any) -> None:
         super().__init__(width=0, height=0, margin=0, **params)
-        self.explorer, self.show_help = explorer, show_help
+        self.explorer, self.show_help, self.sitting = explorer, show_help, sitting
+        explorer.param.watch(lambda *_: self._look(), ["selected", "tab"])
+        self._look()
+
+    def _look(self) -> None:
+        self.param.update(shown=self.explorer.selected, inspecting=self.explorer.tab == "inspect")
 
     def _handle_msg(self, data: Any) -> None:
-        pn.state.execute(partial(self.press, str(data)))
+        pn.state.execute(partial(self.press, str(data["key"]), str(data["shown"])))
 
-    async def press(self, key: str) -> None:
-        """What a key does."""
+    async def press(self, key: str, shown: str) -> None:
+        """What a key does; shown: the object that stood on the screen when it was pressed."""
         e = self.explorer
-        if key in ("n", "p"):
+        if e.tab == "inspect" and key in (*GRADING, "n", "p"):
+            await self.sitting.press(key, shown)
+        elif key == "t":
+            self._send_msg("comment")
+        elif key in ("n", "p"):
             await e.step(1 if key == "n" else -1)
         elif key in ("[", "]"):
             e.rival(1 if key == "]" else -1)
@@ -88,6 +115,6 @@ class Keyboard(JSComponent):
         elif key == "f":
             e.flagged_only = not e.flagged_only
         elif key == "/":
-            self._send_msg("search")
+            self._send_msg("id, file")
         elif key == "?":
             self.show_help()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine import CrossCheck, Prediction, Saliency, Spectrum
+from engine.inspections import Machine
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Answer:
     robust: bool
     zwarn: int
     words: tuple[str, ...]
+    machine: Machine | None = None  # what an inspection keeps of it
 
     @classmethod
     def of(cls, prediction: Prediction) -> Answer:
@@ -39,6 +41,7 @@ class Answer:
         return cls(
             prediction.class_name, prediction.spectype, float(prediction.p[prediction.best]), prediction.best_z,
             prediction.best_zerr, bool(prediction.robust), int(prediction.zwarn), prediction.words(),
+            Machine.of(prediction),
         )  # fmt: skip
 
 

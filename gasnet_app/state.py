@@ -38,6 +38,7 @@ class Explorer(param.Parameterized):
     smoothing: int = param.Selector(default=1, objects=list(SMOOTHING), doc="Width of the box kernel, pixels")
     flagged_only: bool = param.Boolean(False)
     search: str = param.String("")
+    queue: tuple[str, ...] = param.ClassSelector(class_=tuple, default=(), doc="Keys in the order of inspection")
     prediction: Prediction | None = param.Parameter(None)
     saliency: Saliency | None = param.Parameter(None)
     check: CrossCheck | None = param.Parameter(None, doc="The template fit beside the answer")
@@ -70,6 +71,11 @@ class Explorer(param.Parameterized):
             if (r.flagged or not self.flagged_only) and (not wanted or wanted in _searchable(r))
         ]  # fmt: skip
         return sorted(rows, key=lambda r: 0 if r.error else 1 if r.flagged else 2)
+
+    @property
+    def path(self) -> list[str]:
+        """Keys in the order that n and p go: the queue while inspecting, else the visible table's."""
+        return list(self.queue) if self.tab == "inspect" else [r.key for r in self.visible]
 
     # ---- files come in -------------------------------------------------------------------------------------------
 
@@ -184,7 +190,7 @@ class Explorer(param.Parameterized):
         def wanted() -> bool:
             return mine == self._generation
 
-        keys = [r.key for r in self.visible]
+        keys = self.path
         following = keys[keys.index(self.selected) + 1 :][:1] if self.selected in keys else []
         for record in (self.records[key] for key in following):
             spectrum, seen = record.spectrum, self._seen.get(record.key)
@@ -257,8 +263,8 @@ class Explorer(param.Parameterized):
     # ---- moving about --------------------------------------------------------------------------------------------
 
     async def step(self, by: int) -> None:
-        """Select the object `by` rows further down the visible table; stays put at the ends."""
-        keys = [r.key for r in self.visible]
+        """Select the object `by` rows further down the visible table, or the queue; stays put at the ends."""
+        keys = self.path
         if keys:
             here = keys.index(self.selected) if self.selected in keys else (-1 if by > 0 else len(keys))
             there = keys[min(max(here + by, 0), len(keys) - 1)]

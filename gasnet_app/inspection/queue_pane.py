@@ -1,0 +1,148 @@
+"""The queue: what waits to be looked at, in which order, and how far one is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import panel as pn
+import panel_material_ui as pmui
+from panel.custom import JSComponent
+
+from engine.inspections import Waiting
+from gasnet_app import theme
+from gasnet_app.inspection.sitting import Sitting
+from gasnet_app.inspection.turn import later
+from gasnet_app.words import short_class, z_text
+
+PAGE_SIZE = 100
+ORDER_WORDS = {
+    "most to learn": "information", "object": "object", "class": "class", "z, lowest first": "z",
+    "σ of z, widest first": "zerr", "SNR, faintest first": "snr",
+    "least confident": "confidence", "suggested grade": "suggested", "my grade": "grade",
+}  # fmt: skip
+BAR_CSS = """
+.bar { height: 3px; border-radius: 2px; background: color-mix(in srgb, currentColor 14%, transparent); }
+.bar div { height: 3px; border-radius: 2px; background: var(--panel-primary-color); }
+"""
+COLUMNS = ("object", "class", "z", "?", "you")
+
+
+def table(rows: Sequence[Waiting]) -> pd.DataFrame:
+    """One row per object in the given order, indexed by its key; text only. "?": suggested; "you": the own grade."""
+    cells = [
+        (row.key, short_class(row.machine.class_name) if row.machine else "…", _z(row),
+         "" if row.machine is None or row.machine.suggested is None else str(row.machine.suggested), _mine(row))
+        for row in rows
+    ]  # fmt: skip
+    index = pd.Index([row.key for row in rows], name="key")
+    return pd.DataFrame(cells, columns=list(COLUMNS), index=index, dtype=str)
+
+
+def _z(row: Waiting) -> str:
+    if row.machine is None:
+        return ""
+    return "0" if row.machine.spectype == "STAR" else z_text(row.machine.z, row.machine.zerr).split(" ")[0]
+
+
+def _mine(row: Waiting) -> str:
+    if row.mine is None or row.mine.grade.said_nothing:
+        return ""
+    return ("·" if row.mine.grade.quality is None else str(row.mine.grade.quality)) + row.mine.grade.issues
+
+
+class Scroller(JSComponent):
+    """Brings a row of the queue into view; Panel's table has no way to ask for it."""
+
+    _esm = """
+    export function render({model}) {
+      const find = () => {
+        for (const doc of window.Bokeh.documents) {
+          const table = [...doc.all_models].find((m) => m.css_classes?.includes?.("queue"))
+          if (table != null) return window.Bokeh.index.find_one_by_id(table.id)?.tabulator
+        }
+      }
+      model.on("msg:custom", (row) => setTimeout(() => {
+        const table = find(), there = table?.getRows()[row]
+        if (there) table.scrollToRow(there, "nearest", false).catch(() => {})  // it may be drawn anew just now
+      }, 100))
+      return document.createElement("span")
+    }
+    """
+
+
+class QueuePane:
+    """Order chooser, filters, progress and the table. Choosing a row asks the Explorer to show it."""
+
+    def __init__(self, sitting: Sitting) -> None:
+        self.sitting, self.explorer = sitting, sitting.explorer
+        self.progress = theme.html(margin=(4, 8, 0, 8), css_classes=["progress"], stylesheets=[theme.TEXT_CSS, BAR_CSS])
+        self.order = pn.widgets.Select(
+            options=ORDER_WORDS, value=sitting.order, sizing_mode="stretch_width", margin=(4, 8), css_classes=["order"],
+            stylesheets=[theme.CONTROL_CSS],
+        )  # fmt: skip
+        self.flagged = pmui.Checkbox(label="flagged only", size="small", margin=(0, 8))
+        self.settling = pmui.Checkbox(label="settle conflicts", size="small", margin=(0, 8))
+        self.scroller = Scroller(width=0, height=0, margin=0)
+        self.empty = theme.html('<div class="quiet">Nothing waits here.</div>', margin=(4, 8))
+        self.table = pn.widgets.Tabulator(
+            table([]), show_index=False, disabled=True, selectable=1, sortable=False, pagination=None,
+            page_size=PAGE_SIZE, sizing_mode="stretch_both", min_height=110, margin=(0, 4), theme="simple",
+            row_height=22, layout="fit_columns", widths={"object": 106, "z": 52, "?": 16, "you": 34},
+            configuration={"columnDefaults": {"minWidth": 14}}, css_classes=["queue"], header_align="left",
+            header_tooltips={"?": "the grade that the machine's flags suggest", "you": "your grade and issues"},
+            stylesheets=[theme.TABLE_CSS],
+        )  # fmt: skip
+        self.view = pn.Column(
+            self.progress, self.order, pn.Row(self.flagged, self.settling, sizing_mode="stretch_width"), self.empty,
+            self.table, self.scroller, sizing_mode="stretch_both", margin=0,
+        )  # fmt: skip
+        self._wire()
+        self._show()
+
+    def _wire(self) -> None:
+        self.order.link(self.sitting, value="order")
+        self.settling.link(self.sitting, value="settling")
+        self.flagged.value = self.explorer.flagged_only
+        self.flagged.link(self.explorer, value="flagged_only", bidirectional=True)
+        self.table.on_click(self._on_click)
+        self.sitting.param.watch(later(self._show), ["rows"])
+        self.explorer.param.watch(later(self._select), ["selected"])
+
+    async def _on_click(self, event: Any) -> None:
+        await self.explorer.select(str(self.table.value.index[event.row]))
+
+    def _show(self) -> None:
+        rows = self.sitting.rows
+        self.table.pagination = "remote" if len(rows) > PAGE_SIZE else None
+        new, old = table(rows), self.table.value
+        if list(new.index) != list(old.index):
+            self.table.value = new
+        else:  # a new table would scroll back to its top
+            changed = {
+                name: [(i, value) for i, value in enumerate(new[name]) if value != old[name].iloc[i]]
+                for name in COLUMNS
+            }
+            if patches := {name: cells for name, cells in changed.items() if cells}:
+                self.table.patch(patches, as_index=False)
+        self.empty.visible = not rows
+        self._select()
+        done = self.sitting.progress
+        share = 100 * done.done / len(rows) if rows else 0
+        self.settling.label = f"settle conflicts ({self.sitting.conflicts})"
+        self.progress.object = (
+            f'<div class="heading">Queue</div><div class="line">{done.words}</div>'
+            f'<div class="bar"><div style="width:{share:.1f}%"></div></div>'
+        )
+
+    def _select(self) -> None:
+        keys = list(self.table.value.index)
+        if self.explorer.selected not in keys:
+            self.table.selection = []
+            return
+        here = keys.index(self.explorer.selected)
+        if self.table.pagination and self.table.page != here // PAGE_SIZE + 1:
+            self.table.page = here // PAGE_SIZE + 1
+        self.table.selection = [here]
+        self.scroller._send_msg(here % PAGE_SIZE)
