@@ -45,11 +45,11 @@ NARROW_RATIO = {
 }  # fmt: skip
 BAL_SHARE, DLA_SHARE = 0.12, 0.15
 # Gas at the quasar's own redshift, falling in at up to 1000 km/s or thrown out at up to 3000, that eats into Ly-alpha,
-# N V, Si IV and C IV (Weymann et al. 1979; Vestergaard 2003: about a quarter of quasars have it, a third of it strong).
+# N V, Si IV and C IV: Vestergaard (2003) finds C IV of .5 A and more in a quarter of quasars. Strengths are guesses.
 ASSOCIATED_SHARE = 0.2
 ASSOCIATED = {LYA: 2.0, 1238.8: 0.8, 1242.8: 0.6, 1393.8: 0.5, 1402.8: 0.4, 1548.2: 1.0, 1550.8: 0.8}
-# Lines of the broad-line region moved as a whole against the narrow ones, and lines with two shoulders
-# (Eracleous & Halpern 1994; Strateva et al. 2003: a few percent; Eracleous et al. 2012 for the shifts).
+# Shares of quasars whose broad lines are moved as a whole against the narrow ones, and whose lines have two shoulders:
+# guesses, on purpose more than nature has, so that a network meets them.
 OFFSET_SHARE, SHOULDER_SHARE = 0.12, 0.06
 LOW_IONISATION = ("MgII", "Hg", "Hb", "Ha")
 FOREST_PIXELS, FOREST_LSF = 1.3, 1.1  # sigma in SDSS's pixels of the gas's own coherence and of the line spread

@@ -16,8 +16,9 @@ from engine.mock.templates import FloatArray, load, load_images, split_of
 
 CASE_B = 2.86  # H-alpha over H-beta
 N_MIXTURE = 4000
-# log [N II]/Ha (mean, scatter) of each kind of star-forming galaxy of SDSS, from 2,345 and 603 real ones as the
-# eigenspectra of GaSNet-III describe them; of the young galaxies beyond z = .57 the mixture as it is.
+# log [N II]/Ha (mean, scatter) of each kind of star-forming galaxy of SDSS: a guess, .1 below the medians (-.30, -.49)
+# that GaSNet-III's eigenspectra of 2,345 and 603 real ones give, as those leave the stellar absorption under H-alpha.
+# Young galaxies beyond z = .57 follow the mixture as it is.
 NII_OF = {"GALAXY_STARFORMING": (-0.38, 0.17), "GALAXY_STARBURST": (-0.6, 0.22)}
 FAINT = {  # line of ours -> column of the MPA-JHU table
     "NeIII": "neiii_3869", "OIII_4364": "oiii_4363", "HeI": "hei_5876", "OI": "oi_6300", "ArIII": "ariii7135",
