@@ -303,13 +303,12 @@ for i in range(100000):
     journal.write(Target("SDSS", str(i)), "ana", Grade(i % 5), 0)
     print(i, flush=True)
 """
-    process = subprocess.Popen([sys.executable, "-c", program, url], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    process.stdout.readline()
-    time.sleep(0.1 + 0.13 * round_)
-    os.kill(process.pid, signal.SIGKILL)
-    acknowledged = [0, *(int(line) for line in process.stdout if line.endswith("\n"))]
-    process.wait()
+    with subprocess.Popen([sys.executable, "-c", program, url], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.1 + 0.13 * round_)
+        os.kill(process.pid, signal.SIGKILL)
+        acknowledged = [0, *(int(line) for line in process.stdout if line.endswith("\n"))]
     journal = Journal(url)
     stands = {int(e.target.object_id): e.grade.quality for e in journal.latest()}
     journal.write(Target("SDSS", "after"), "ana", Grade(4), 0)

@@ -29,14 +29,20 @@ BAR_CSS = """
 COLUMNS = ("object", "class", "z", "?", "you")
 
 
-def table(rows: Sequence[Waiting]) -> pd.DataFrame:
-    """One row per object in the given order, indexed by its key; text only. "?": suggested; "you": the own grade."""
-    cells = [
-        (row.key, short_class(row.machine.class_name) if row.machine else "…", _z(row),
-         "" if row.machine is None or row.machine.suggested is None else str(row.machine.suggested), _mine(row))
-        for row in rows
-    ]  # fmt: skip
-    index = pd.Index([row.key for row in rows], name="key")
+Cells = tuple[str, ...]
+
+
+def cells_of(row: Waiting) -> Cells:
+    """One row of the table as text, in the order of COLUMNS. "?": suggested; "you": the own grade."""
+    machine = row.machine
+    name = short_class(machine.class_name) if machine else "…"
+    suggested = "" if machine is None or machine.suggested is None else str(machine.suggested)
+    return row.key, name, _z(row), suggested, _mine(row)
+
+
+def table(cells: Sequence[Cells]) -> pd.DataFrame:
+    """One row per object in the given order, indexed by its key; text only."""
+    index = pd.Index([row[0] for row in cells], name="key", dtype=str)
     return pd.DataFrame(cells, columns=list(COLUMNS), index=index, dtype=str)
 
 
@@ -77,6 +83,8 @@ class QueuePane:
 
     def __init__(self, sitting: Sitting) -> None:
         self.sitting, self.explorer = sitting, sitting.explorer
+        self._cells: list[Cells] = []
+        self._kept: dict[str, tuple[Waiting, Cells]] = {}
         self.progress = theme.html(margin=(4, 8, 0, 8), css_classes=["progress"], stylesheets=[theme.TEXT_CSS, BAR_CSS])
         self.order = pn.widgets.Select(
             options=ORDER_WORDS, value=sitting.order, sizing_mode="stretch_width", margin=(4, 8), css_classes=["order"],
@@ -116,16 +124,15 @@ class QueuePane:
     def _show(self) -> None:
         rows = self.sitting.rows
         self.table.pagination = "remote" if len(rows) > PAGE_SIZE else None
-        new, old = table(rows), self.table.value
-        if list(new.index) != list(old.index):
-            self.table.value = new
+        cells = self._written(rows)
+        if [row[0] for row in cells] != [row[0] for row in self._cells]:
+            self.table.value = table(cells)
         else:  # a new table would scroll back to its top
-            changed = {
-                name: [(i, value) for i, value in enumerate(new[name]) if value != old[name].iloc[i]]
-                for name in COLUMNS
-            }
-            if patches := {name: cells for name, cells in changed.items() if cells}:
-                self.table.patch(patches, as_index=False)
+            changed = [i for i, (new, old) in enumerate(zip(cells, self._cells, strict=True)) if new != old]
+            if changed:
+                columns = {name: [(i, cells[i][k]) for i in changed] for k, name in enumerate(COLUMNS)}
+                self.table.patch(columns, as_index=False)
+        self._cells = cells
         self.empty.visible = not rows
         self._select()
         done = self.sitting.progress
@@ -135,6 +142,15 @@ class QueuePane:
             f'<div class="heading">Queue</div><div class="line">{done.words}</div>'
             f'<div class="bar"><div style="width:{share:.1f}%"></div></div>'
         )
+
+    def _written(self, rows: Sequence[Waiting]) -> list[Cells]:
+        """The rows as text; what has not changed since the last time is not written again."""
+        kept, self._kept = self._kept, {}
+        for row in rows:
+            known = kept.get(row.key)
+            same = known is not None and known[0].machine is row.machine and known[0].mine is row.mine
+            self._kept[row.key] = known if same and known is not None else (row, cells_of(row))
+        return [self._kept[row.key][1] for row in rows]
 
     def _select(self) -> None:
         keys = list(self.table.value.index)
