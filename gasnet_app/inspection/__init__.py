@@ -22,7 +22,7 @@ class InspectView:
     def __init__(self, sitting: Sitting) -> None:
         self.sitting = sitting
         self.queue, self.grading, self.files = QueuePane(sitting), GradePane(sitting), FilesPane(sitting)
-        self.grading.files.on_click(lambda _: self.files.view.param.update(visible=not self.files.view.visible))
+        self.grading.files.on_click(lambda _: self._show_files())
         self.view = pn.Column(
             self.queue.view, self.grading.view, self.files.view, width=WIDTH, sizing_mode="stretch_height",
             scroll="y-auto", margin=0, styles={"flex": f"0 0 {WIDTH}px"}, css_classes=["inspect"],
@@ -31,6 +31,10 @@ class InspectView:
             pn.state.execute(sitting.start)
             pn.state.add_periodic_callback(sitting.refresh, period=POLL)
             pn.state.on_session_destroyed(lambda _: sitting.close())
+
+    def _show_files(self) -> None:
+        self.files.view.visible = not self.files.view.visible
+        self.queue.show_chosen()  # the table has another height now
 
     def apply(self, palette: theme.Palette) -> None:
         """Everything here takes its colours from the page; nothing to do."""

@@ -15,7 +15,8 @@ from gasnet_app.inspection.sitting import Sitting
 
 CHOOSER_CSS = f"""
 :host {{ overflow: hidden; }}
-input[type=file] {{ font: {theme.SMALL} {theme.FONT}; height: 26px; min-height: 26px; padding: 0; border: 0; }}
+input.bk-input[type=file] {{ font: {theme.SMALL} {theme.FONT}; height: 28px; min-height: 28px; padding: 0 !important;
+  border: 0 !important; color: var(--panel-on-background-color); background: transparent; }}
 input::file-selector-button {{ font: inherit; height: 26px; color: var(--panel-on-background-color);
   background: var(--panel-background-color); border: 1px solid var(--border-color); border-radius: 3px; }}
 """

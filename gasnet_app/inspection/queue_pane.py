@@ -62,6 +62,7 @@ class Scroller(JSComponent):
     """Brings a row of the queue into view; Panel's table has no way to ask for it."""
 
     _esm = """
+    const HEIGHT = 22
     export function render({model}) {
       const find = () => {
         for (const doc of window.Bokeh.documents) {
@@ -69,10 +70,14 @@ class Scroller(JSComponent):
           if (table != null) return window.Bokeh.index.find_one_by_id(table.id)?.tabulator
         }
       }
-      model.on("msg:custom", (row) => setTimeout(() => {
-        const table = find(), there = table?.getRows()[row]
-        if (there) table.scrollToRow(there, "nearest", false).catch(() => {})  // it may be drawn anew just now
-      }, 100))
+      let waiting
+      model.on("msg:custom", (row) => {
+        clearTimeout(waiting)
+        waiting = setTimeout(() => {  // after the table has put its old place back
+          const holder = find()?.element.querySelector(".tabulator-tableholder")
+          if (holder) holder.scrollTop = (row + 0.5) * HEIGHT - holder.clientHeight / 2
+        }, 250)
+      })
       return document.createElement("span")
     }
     """
@@ -91,7 +96,7 @@ class QueuePane:
             stylesheets=[theme.CONTROL_CSS],
         )  # fmt: skip
         self.flagged = pmui.Checkbox(label="flagged only", size="small", margin=(0, 8))
-        self.settling = pmui.Checkbox(label="settle conflicts", size="small", margin=(0, 8))
+        self.settling = pmui.Checkbox(label="conflicts", size="small", margin=(0, 8))
         self.scroller = Scroller(width=0, height=0, margin=0)
         self.empty = theme.html('<div class="quiet">Nothing waits here.</div>', margin=(4, 8))
         self.table = pn.widgets.Tabulator(
@@ -104,7 +109,7 @@ class QueuePane:
         )  # fmt: skip
         self.view = pn.Column(
             self.progress, self.order, pn.Row(self.flagged, self.settling, sizing_mode="stretch_width"), self.empty,
-            self.table, self.scroller, sizing_mode="stretch_both", margin=0,
+            self.table, self.scroller, sizing_mode="stretch_both", styles={"flex": "1 0 250px"}, margin=0,
         )  # fmt: skip
         self._wire()
         self._show()
@@ -116,7 +121,7 @@ class QueuePane:
         self.flagged.link(self.explorer, value="flagged_only", bidirectional=True)
         self.table.on_click(self._on_click)
         self.sitting.param.watch(later(self._show), ["rows"])
-        self.explorer.param.watch(later(self._select), ["selected"])
+        self.explorer.param.watch(later(self.show_chosen), ["selected"])
 
     async def _on_click(self, event: Any) -> None:
         await self.explorer.select(str(self.table.value.index[event.row]))
@@ -134,10 +139,10 @@ class QueuePane:
                 self.table.patch(columns, as_index=False)
         self._cells = cells
         self.empty.visible = not rows
-        self._select()
+        self.show_chosen()
         done = self.sitting.progress
         share = 100 * done.done / len(rows) if rows else 0
-        self.settling.label = f"settle conflicts ({self.sitting.conflicts})"
+        self.settling.label = f"conflicts ({self.sitting.conflicts})"
         self.progress.object = (
             f'<div class="heading">Queue</div><div class="line">{done.words}</div>'
             f'<div class="bar"><div style="width:{share:.1f}%"></div></div>'
@@ -152,7 +157,8 @@ class QueuePane:
             self._kept[row.key] = known if same and known is not None else (row, cells_of(row))
         return [self._kept[row.key][1] for row in rows]
 
-    def _select(self) -> None:
+    def show_chosen(self) -> None:
+        """Mark the object that is shown and bring it into view."""
         keys = list(self.table.value.index)
         if self.explorer.selected not in keys:
             self.table.selection = []
