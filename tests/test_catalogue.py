@@ -71,12 +71,12 @@ def test_csv_has_empty_cells_for_missing_values_and_no_formula(table, tmp_path):
 
 @pytest.mark.parametrize("text", ["=1", "+cmd", "-2+3", "@x", "\tx"])
 def test_a_formula_is_neutralised(text):
-    assert catalogue._no_formula(text) == "'" + text
+    assert catalogue.no_formula(text) == "'" + text
 
 
 @pytest.mark.parametrize("text", ["-17", "+1.5", "", "spec-1-2-3"])
 def test_a_number_or_plain_text_is_left_alone(text):
-    assert catalogue._no_formula(text) == text
+    assert catalogue.no_formula(text) == text
 
 
 def test_fits_has_nan_tnull_and_ascii(table, tmp_path):
