@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 PLACEHOLDER = "Find: type an ID, a path, or paste a list"
 WIDTH = 400
 AT_ONCE = 4  # spectra asked for at a time; more would be rude to the archives
+MOST_OFTEN = 0.2  # seconds between two words on progress
 MOST_SHOWN = 5  # failures of a list in words, choices on buttons are twice as many
 _UNDER = {
     "position": "absolute", "top": "34px", "left": "0", "z-index": "1300", "padding": "6px 8px", "border-radius": "3px",
@@ -147,7 +149,7 @@ class FindView:
 
     async def _collect(self, refs: Sequence[Ref], mine: int) -> list[Path | BaseException]:
         """The file of each ref, or why there is none; in order, a few at a time, on threads of their own."""
-        gate, done = asyncio.Semaphore(AT_ONCE), 0
+        gate, done, told = asyncio.Semaphore(AT_ONCE), 0, 0.0
 
         async def one(ref: Ref) -> Path:
             nonlocal done
@@ -159,7 +161,9 @@ class FindView:
                     progress()
 
         def progress() -> None:
-            if mine == self._search:
+            nonlocal told
+            if mine == self._search and time.monotonic() - told > MOST_OFTEN:
+                told = time.monotonic()
                 many = f" ({done} of {len(refs)} done)" if len(refs) > 1 else ""
                 name = refs[min(done, len(refs) - 1)].name
                 self._say([f"Looking for {name}{many}: data folder, cache, archives"], busy=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest import mock
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -150,7 +152,8 @@ def playing() -> Iterator[Archives]:
     for thread in threads:
         thread.start()
     try:
-        yield archives
+        with mock.patch.dict(os.environ, {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}):
+            yield archives
     finally:
         archives.release.set()
         for server, thread in zip(servers, threads, strict=True):

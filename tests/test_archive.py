@@ -379,7 +379,7 @@ def test_what_a_killed_process_left_half_written_is_never_read_and_goes(tmp_path
     left = tmp_path / "h/.b-x.part"
     left.write_bytes(b"half")
     _age(left, 100_000)
-    cache.put("h/c", b"1", "http://x")
+    Cache(tmp_path).put("h/c", b"1", "http://x")  # another process
     assert not left.exists()
 
 

@@ -35,6 +35,7 @@ class Cache:
 
     def __init__(self, folder: Path, cap: int = CAP) -> None:
         self.folder, self.cap = folder, cap
+        self._room = 0  # bytes that may still come before the folder is looked through again
 
     def get(self, key: str) -> Path | None:
         """The file of a key, its checksum verified just now; None when there is none. A damaged one is removed."""
@@ -60,7 +61,10 @@ class Cache:
         told = {"url": url, "date": now, "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
         _write(path, data)
         _write(_sidecar(path), json.dumps(told, indent=1).encode())
-        self._trim(path)
+        self._room -= len(data)
+        if self._room < 0:
+            self._trim(path)
+            self._room = self.cap // 64
         return path
 
     def _path(self, key: str) -> Path:

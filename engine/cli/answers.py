@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -58,7 +59,7 @@ def classify(
 
 
 @app.command()
-def serve(port: Annotated[int, typer.Option(help="Port on this machine.")] = 5006) -> None:
+def serve(port: Annotated[int, typer.Option(help="Port on this machine.")] = 5006, data_dir: DataOption = None) -> None:
     """Open the app for browsers on this machine only: http://localhost:5006."""
     spec = importlib.util.find_spec("gasnet_app")
     if spec is None or not spec.submodule_search_locations:
@@ -66,4 +67,6 @@ def serve(port: Annotated[int, typer.Option(help="Port on this machine.")] = 500
     command = [sys.executable, "-m", "panel", "serve", spec.submodule_search_locations[0]]
     # A browser may come by either name of this machine; any other origin is refused.
     origins = [f"--allow-websocket-origin={host}:{port}" for host in ("localhost", "127.0.0.1")]
+    if data_dir is not None:
+        os.environ["GASNET_DATA"] = str(data_dir.resolve())  # the server's process inherits it
     raise typer.Exit(subprocess.call([*command, "--address", "127.0.0.1", "--port", str(port), *origins]))

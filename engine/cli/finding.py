@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from engine.cli.terminal import app, progress, say
 
-if TYPE_CHECKING:
-    from engine.identifiers import Ref
-
+FindFiles = Callable[[Iterable[str]], list[tuple[str, str]]]
 DataOption = Annotated[
     Path | None,
     typer.Option("--data-dir", envvar="GASNET_DATA", help="Local mirror, laid out as the surveys' archives are."),
@@ -50,28 +48,31 @@ def fetch(
     raise typer.Exit(1 if failed else 0)
 
 
-def located(
-    given: Iterable[str], data_dir: Path | None, find_files: Callable[[Iterable[str]], list[tuple[str, str]]]
-) -> list[tuple[str, str]]:
+def located(given: Sequence[str], data_dir: Path | None, find_files: FindFiles) -> list[tuple[str, str]]:
     """(path, error) of everything to classify: files and folders as they are, and IDs by way of the archive."""
+    found: list[tuple[str, str]] = []
+    with progress("find") as advance:
+        for done, text in enumerate(given, start=1):
+            found += find_files([text]) if os.path.lexists(text) else _named(text, data_dir, find_files)
+            advance(done, len(given))
+    return found
+
+
+def _named(text: str, data_dir: Path | None, find_files: FindFiles) -> list[tuple[str, str]]:
+    """What a text names that is no file or folder."""
     from engine.archive import fetch as fetch_one
     from engine.identifiers import IdentifierError, PathRef, resolve
 
+    try:
+        refs = resolve(text)
+    except IdentifierError as error:
+        return [(text, f"no such file or directory, and no ID: {error}")]
+    if any(isinstance(ref, PathRef) for ref in refs):
+        return find_files([text])
     found: list[tuple[str, str]] = []
-    for text in given:
-        refs: tuple[Ref, ...] = ()
-        if not os.path.lexists(text):
-            try:
-                refs = resolve(text)
-            except IdentifierError as error:
-                found.append((text, f"no such file or directory, and no ID: {error}"))
-                continue
-        if not refs or any(isinstance(ref, PathRef) for ref in refs):
-            found += find_files([text])
-            continue
-        for ref in refs:
-            try:
-                found.append((str(fetch_one(ref, data_dir)), ""))
-            except ValueError as error:
-                found.append((ref.name, str(error).removeprefix(f"{ref.name}: ")))
+    for ref in refs:
+        try:
+            found.append((str(fetch_one(ref, data_dir)), ""))
+        except ValueError as error:
+            found.append((ref.name, str(error).removeprefix(f"{ref.name}: ")))
     return found
