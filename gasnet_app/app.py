@@ -12,6 +12,7 @@ from bokeh.models import Span
 from engine import load_lines
 from gasnet_app import theme
 from gasnet_app.address import Address
+from gasnet_app.find_view import FindView
 from gasnet_app.inspection import InspectView, Sitting
 from gasnet_app.intake import sample_paths
 from gasnet_app.keys import HELP, Keyboard
@@ -37,7 +38,7 @@ BAR = {
     },
     ".MuiToolbar-root": {"minHeight": f"{HEADER}px !important", "height": f"{HEADER}px"},
     ".MuiToolbar-root a": {"color": "inherit", "textDecoration": "none"},
-    ".MuiTypography-root.title": {"fontSize": theme.LARGE, "color": "inherit"},
+    ".MuiTypography-root.title": {"fontSize": theme.LARGE, "color": "inherit", "whiteSpace": "nowrap"},
 }
 
 
@@ -55,19 +56,19 @@ def build_page(worker: Worker | None = None) -> pmui.Page:
         "spectrum": lambda: SpectrumView(explorer, lines, marker),
         "redshift": lambda: RedshiftView(explorer, lines, marker),
     })  # fmt: skip
-    model = ModelView(explorer)
+    model, find = ModelView(explorer), FindView(explorer)
 
     help_dialog = pmui.Dialog(_help(), title="Keys", close_on_click=True)
     keyboard = Keyboard(explorer, lambda: help_dialog.param.update(open=not help_dialog.open), sitting)
     body = pn.Column(pages.view, styles={"height": f"calc(100vh - {HEADER + 8}px)"}, sizing_mode="stretch_both")
     page = pmui.Page(
         title="GaSNet Explorer", main=[body, keyboard, help_dialog, model.dialog], theme_config=theme.material(),
-        header=[pn.Spacer(sizing_mode="stretch_width"), model.view],
+        header=[find.view, pn.Spacer(sizing_mode="stretch_width"), model.view],
         busy_indicator=None, sx=BAR,
     )  # fmt: skip
     page.param.watch(lambda event: pages.apply(theme.palette(event.new)), "dark_theme")
     pages.apply(theme.palette(page.dark_theme))
-    address = Address(explorer, pn.state.location, _unknown) if pn.state.location else None
+    address = Address(explorer, pn.state.location, find.submit) if pn.state.location else None
     pn.state.onload(functools.partial(_open, explorer, address))
     pn.state.on_session_destroyed(lambda _: explorer.close())
     return page
@@ -78,10 +79,6 @@ async def _open(explorer: Explorer, address: Address | None) -> None:
     await explorer.load(sample_paths())
     if address is not None:
         await address.restore()
-
-
-async def _unknown(_text: str) -> None:
-    """An object that the session does not hold."""
 
 
 def _help() -> pn.pane.HTML:

@@ -23,7 +23,7 @@ from gasnet_app.state import Explorer
 log = logging.getLogger(__name__)
 
 PLACEHOLDER = "Find: type an ID, a path, or paste a list"
-WIDTH = 400
+WIDTH, LEAST_WIDTH = 400, 180
 AT_ONCE = 4  # spectra asked for at a time; more would be rude to the archives
 MOST_OFTEN = 0.2  # seconds between two words on progress
 MOST_SHOWN = 5  # failures of a list in words, choices on buttons are twice as many
@@ -70,8 +70,9 @@ class FindView:
         self._tasks: list[asyncio.Task[Path]] = []
         self._search = 0
         self.box = pmui.TextInput(
-            label="", placeholder=PLACEHOLDER, size="small", max_length=1_000_000, width=WIDTH, margin=0,
-            css_classes=["find"], sx={".MuiInputBase-input": {"padding": "4px 10px", "fontSize": theme.BODY}},
+            label="", placeholder=PLACEHOLDER, size="small", max_length=1_000_000, margin=0,
+            sizing_mode="stretch_width", css_classes=["find"],
+            sx={".MuiInputBase-input": {"padding": "4px 10px", "fontSize": theme.BODY}},
         )  # fmt: skip
         self.paste = Paste(self.pasted)
         self.line = theme.html(margin=0, css_classes=["find-line"], styles={"overflow-wrap": "anywhere"})
@@ -80,7 +81,8 @@ class FindView:
                                sx={"textTransform": "none"}, css_classes=["find-end"])  # fmt: skip
         self.under = pn.Column(self.line, self.choices, self.end, width=WIDTH + 20, margin=0, visible=False,
                                styles=_UNDER, css_classes=["find-under"])  # fmt: skip
-        self.view = pn.Column(self.box, self.paste, self.under, width=WIDTH, height=30, margin=(5, 8), align="center",
+        self.view = pn.Column(self.box, self.paste, self.under, min_width=LEAST_WIDTH, max_width=WIDTH,
+                              sizing_mode="stretch_width", height=30, margin=(5, 8), align="center",
                               styles={"position": "relative", "overflow": "visible"})  # fmt: skip
         self.box.param.watch(self._on_enter, "enter_pressed")
         self.end.on_click(self._on_end)

@@ -48,14 +48,12 @@ class ModelView:
         )  # fmt: skip
         title = "" if self.survey.visible else f"{escape(own.title)} &middot; "
         self.title = theme.html(f'<div class="quiet">{title}</div>', sizing_mode=None, align="center")
-        keys = theme.html('<div class="quiet">&middot; press ? for keys</div>', sizing_mode=None, align="center",
-                          margin=(0, 12, 0, 4))  # fmt: skip
         self.card = theme.html(stylesheets=[theme.TEXT_CSS, theme.CARD_CSS])
         self.dialog = pmui.Dialog(
             self.card, title="Model card", close_on_click=True, show_close_button=True, width_option="md",
             scroll="paper", sx={".MuiIconButton-root": {"color": "text.secondary"}},
         )  # fmt: skip
-        self.view = pn.Row(self.title, self.survey, self.button, keys, sizing_mode=None, align="center")
+        self.view = pn.Row(self.title, self.survey, self.button, sizing_mode=None, align="center")
         self.survey.param.watch(self._choose, "value")
         self.button.on_click(self._open)
         explorer.param.watch(lambda event: self.button.param.update(label=current_model(event.new.survey)), "worker")

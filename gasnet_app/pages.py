@@ -19,7 +19,8 @@ BAR = {
         "color": "text.primary", "opacity": 0.75, "lineHeight": 1.6,
     },
     ".MuiToggleButton-root.Mui-selected, .MuiToggleButton-root.Mui-selected:hover": {
-        "background": "transparent", "color": "primary.main", "opacity": 1, "boxShadow": "inset 0 2px currentColor",
+        "backgroundColor": "transparent !important", "color": "var(--panel-primary-color) !important", "opacity": 1,
+        "boxShadow": "inset 0 2px currentColor",
     },
 }  # fmt: skip
 

@@ -33,13 +33,14 @@ def free_port() -> int:
 class Served:
     """A running server: its address and its log."""
 
-    def __init__(self, assets: Path, log: Path, threads: int = 1) -> None:
+    def __init__(self, assets: Path, log: Path, threads: int = 1, **settings: str) -> None:
         self.port, self.log_path = free_port(), log
         self.url = f"http://127.0.0.1:{self.port}/gasnet_app"
         panel = Path(sys.executable).with_name("panel")
         command = [str(panel), "serve", "gasnet_app", "--port", str(self.port),
                    "--allow-websocket-origin", f"127.0.0.1:{self.port}"]  # fmt: skip
-        env = {**os.environ, "OMP_NUM_THREADS": str(threads), "GASNET_ASSETS": str(assets), "PYTHONUNBUFFERED": "1"}
+        env = {**os.environ, "OMP_NUM_THREADS": str(threads), "GASNET_ASSETS": str(assets), "PYTHONUNBUFFERED": "1",
+               **settings}  # fmt: skip
         with log.open("w") as out:
             self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=out, start_new_session=True)
         self._wait(60)
@@ -88,25 +89,26 @@ def served(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture(scope="module")
 def page(browser: Browser, served: Served) -> Iterator[Page]:
     """One open page that a module's tests share; ends in an error when a script failed or asked another host."""
-    with _opened(browser, served) as page:
+    with opened(browser, served) as page:
         yield page
 
 
 @pytest.fixture
 def page_of_its_own(browser: Browser, served: Served) -> Iterator[Page]:
     """A fresh page for a test that spoils it."""
-    with _opened(browser, served) as page:
+    with opened(browser, served) as page:
         yield page
 
 
 @contextmanager
-def _opened(browser: Browser, served: Served) -> Iterator[Page]:
+def opened(browser: Browser, served: Served, query: str = "") -> Iterator[Page]:
+    """A page in a window of its own, once the first answer is shown; query: what stands behind the address."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(f"script error: {error}"))
     page.on("request", lambda request: errors.append(f"asked {request.url}") if _outside(request.url) else None)
-    page.goto(served.url)
+    page.goto(served.url + query)
     page.locator(".class-name").first.wait_for(timeout=60_000)
     yield page
     context.close()
