@@ -8,12 +8,12 @@ from typing import Any
 import holoviews as hv
 import numpy as np
 import panel as pn
-from bokeh.models import ColumnDataSource, PanTool, Range1d, ResetTool, Span, WheelZoomTool
-from bokeh.plotting import figure
+from bokeh.models import Span
 from holoviews.streams import Pipe
 
 from engine import Line, Prediction, Spectrum, standing, why
 from gasnet_app import theme
+from gasnet_app.pdf_plot import PdfPlot
 from gasnet_app.state import Explorer
 from gasnet_app.words import short_class, z_text
 
@@ -24,29 +24,6 @@ def class_rows(prediction: Prediction) -> list[tuple[str, float, np.ndarray]]:
     """The most probable classes, best first: (name, probability, (M,) the members' probabilities)."""
     order = np.argsort(prediction.p)[::-1][:SHOWN_CLASSES]
     return [(prediction.survey.classes[i].name, float(prediction.p[i]), prediction.p_members[:, i]) for i in order]
-
-
-def pdf_window(prediction: Prediction, row: int) -> tuple[float, float]:
-    """The range of z that holds every peak of weight and every member, with room to either side."""
-    peaks = [peak.z for peak in prediction.peaks(row) if peak.weight > 0.02]
-    seen = np.r_[peaks, prediction.z_members[:, row]]
-    low, high = float(seen.min()), float(seen.max())
-    room = max(0.25 * (high - low), 0.006 * (1 + high), 4 * float(prediction.zerr[row]))
-    return max(low - room, -0.01), high + room
-
-
-def pdf_columns(prediction: Prediction, row: int) -> dict[str, np.ndarray]:
-    """Curves of one class's p(z), each scaled so that the ensemble's highest bin is 1; members joined by NaN."""
-    z, top = prediction.z_grid, float(prediction.pdf[row].max()) or 1.0
-    members = prediction.pdf_members[:, row]
-    return {
-        "z": z,
-        "pdf": prediction.pdf[row] / top,
-        "z_members": np.concatenate([np.r_[z, np.nan] for _ in members]) if len(members) else np.array([np.nan]),
-        "pdf_members": np.concatenate([np.r_[m, np.nan] for m in members]) / top
-        if len(members)
-        else np.array([np.nan]),
-    }
 
 
 def what_html(prediction: Prediction) -> str:
@@ -82,12 +59,13 @@ class RedshiftView:
     """The right column. It looks at the Explorer and, when a peak is clicked, sets its z."""
 
     def __init__(self, explorer: Explorer, lines: Sequence[Line], marker: Span) -> None:
-        self.explorer, self.lines, self.marker = explorer, list(lines), marker
+        self.explorer, self.lines = explorer, list(lines)
         self.palette = theme.palette(False)
         self.what, self.where, self.why, self.flags = (theme.html() for _ in range(4))
         self.bar_pane = pn.pane.HoloViews(None, sizing_mode="stretch_width", height=120, linked_axes=False)
-        self._build_pdf()
-        self.pdf_pane = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", height=170)
+        self.pdf = PdfPlot(marker)
+        self.pdf.figure.on_event("tap", lambda event: choose_peak(explorer, event.x))
+        self.pdf_pane = pn.pane.Bokeh(self.pdf.figure, sizing_mode="stretch_width", height=170)
         self.what.min_height, self.where.min_height, self.why.min_height = 44, 62, 40  # nothing jumps when they arrive
         self.bars = pn.Column(self.bar_pane, height=120, sizing_mode="stretch_width")
         pdf = pn.Column(self.pdf_pane, height=170, sizing_mode="stretch_width")
@@ -126,23 +104,6 @@ class RedshiftView:
             dots = " …" if stage.state == "waiting" else ""
             self.why.object = f'<div class="{kind}">{pn.util.escape(stage.words)}{dots}</div>'
 
-    def _build_pdf(self) -> None:
-        self.sources = {key: ColumnDataSource({"z": [], "p": []}) for key in ("ensemble", "members", "peaks")}
-        fig = figure(height=170, sizing_mode="stretch_width", x_range=Range1d(0, 1), y_range=Range1d(0, 1.2),
-                     tools=[PanTool(dimensions="width"), zoom := WheelZoomTool(dimensions="width"), ResetTool()],
-                     toolbar_location=None, frame_align=False, y_axis_location=None, min_border_left=8,
-                     min_border_right=12, name="p(z)")  # fmt: skip
-        fig.toolbar.active_scroll = zoom
-        fig.xaxis.axis_label, fig.xaxis.axis_label_standoff = "z", 2
-        fig.grid.visible = False
-        fig.outline_line_color = None
-        self.members = fig.line("z", "p", source=self.sources["members"], line_width=1, line_alpha=0.7)
-        self.ensemble = fig.line("z", "p", source=self.sources["ensemble"], line_width=2)
-        self.peaks = fig.scatter("z", "p", source=self.sources["peaks"], marker="inverted_triangle", size=10)
-        fig.add_layout(self.marker)
-        fig.on_event("tap", lambda event: choose_peak(self.explorer, event.x))
-        self.figure = fig
-
     def _draw(self) -> None:
         """Both pictures. Bokeh models may be touched only on the document's turn; answers arrive outside it."""
         found = self.explorer.prediction
@@ -152,21 +113,7 @@ class RedshiftView:
                 self.bar_pane.object = hv.DynamicMap(self._bars, streams=[Pipe(data=found)])
             else:
                 self.bar_pane.object.streams[0].send(found)
-        pn.state.execute(self._draw_pdf, schedule=True if pn.state.curdoc else "auto")
-
-    def _draw_pdf(self) -> None:
-        found = self.explorer.prediction
-        row = None if found is None else found.row(found.best)
-        self.figure.visible = row is not None
-        if found is None or row is None:
-            return
-        columns = pdf_columns(found, row)
-        self.sources["ensemble"].data = {"z": columns["z"], "p": columns["pdf"]}
-        self.sources["members"].data = {"z": columns["z_members"], "p": columns["pdf_members"]}
-        z = [peak.z for peak in found.peaks(row)]
-        self.sources["peaks"].data = {"z": z, "p": np.interp(z, columns["z"], columns["pdf"]) + 0.06}
-        start, end = pdf_window(found, row)
-        self.figure.x_range.update(start=start, end=end, reset_start=start, reset_end=end)
+        pn.state.execute(lambda: self.pdf.show(self.explorer.prediction), schedule=True if pn.state.curdoc else "auto")
 
     def _bars(self, data: Prediction) -> hv.Overlay:
         rows = class_rows(data)[::-1]
@@ -183,9 +130,7 @@ class RedshiftView:
     def apply(self, palette: theme.Palette) -> None:
         """Draw in another theme's colours."""
         self.palette = palette
-        self.marker.line_color = self.ensemble.glyph.line_color = palette.accent
-        self.members.glyph.line_color = palette.band
-        self.peaks.glyph.line_color = self.peaks.glyph.fill_color = palette.rival
+        self.pdf.apply(palette)
         self._draw()
 
 

@@ -38,8 +38,9 @@ from gasnet_app import theme
 from gasnet_app.intake import Upload, open_upload, safe_name, uploads
 from gasnet_app.model_view import ModelView
 from gasnet_app.objects_view import ObjectsView, failures_html, table
+from gasnet_app.pdf_plot import pdf_columns
 from gasnet_app.records import Answer, Record
-from gasnet_app.redshift_view import RedshiftView, choose_peak, class_rows, flags_html, pdf_columns
+from gasnet_app.redshift_view import RedshiftView, choose_peak, class_rows, flags_html
 from gasnet_app.spectrum_view import SpectrumView, flux_columns, flux_label, robust_limits, smoothed
 from gasnet_app.state import Explorer
 from gasnet_app.words import headline, z_text
@@ -412,12 +413,12 @@ def test_the_answers_column_follows_the_session():
     v = RedshiftView(e, LINES, Span(location=0, dimension="height"))
     assert "GALAXY_STARFORMING" in v.what.object
     assert "z = 0.10000 ± 0.00013" in v.where.object
-    assert len(v.sources["peaks"].data["z"]) == 2
-    assert v.figure.visible
+    assert len(v.pdf.sources["peaks"].data["z"]) == 2
+    assert v.pdf.figure.visible
     v.apply(theme.palette(True))
     e.prediction = prediction(best="STAR_F5")
     assert "z = 0 (star)" in v.where.object
-    assert not v.figure.visible
+    assert not v.pdf.figure.visible
 
 
 def test_class_colours_are_told_apart_within_a_type():
