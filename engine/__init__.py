@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from engine.gradients import Saliency, mean_saliency, member_saliency, saliency
     from engine.identifiers import FORMS, IdentifierError, Ref, resolve
     from engine.lines import Line, SkyFeature, load_lines, load_sky
-    from engine.members import MemberAnswer, member_answers
+    from engine.members import MemberAnswer, agreement, member_answers
     from engine.naming import Naming, feature_at, namings
     from engine.readers import read
     from engine.registry import ModelError, model_names
     from engine.templatefit import CrossCheck, Fit, crosscheck
     from engine.versions import current_model, served_surveys
-    from engine.whatif import Rung, degrade, flips, noise_ladder, occlude
+    from engine.whatif import Rung, changed, degrade, flips, noise_ladder, occlude, rungs
 
 _LAZY = {
     "Solution": "engine.explain",
@@ -39,11 +39,14 @@ _LAZY = {
     "SkyFeature": "engine.lines",
     "load_sky": "engine.lines",
     "MemberAnswer": "engine.members",
+    "agreement": "engine.members",
     "member_answers": "engine.members",
     "Naming": "engine.naming",
     "feature_at": "engine.naming",
     "namings": "engine.naming",
     "Rung": "engine.whatif",
+    "changed": "engine.whatif",
+    "rungs": "engine.whatif",
     "degrade": "engine.whatif",
     "flips": "engine.whatif",
     "noise_ladder": "engine.whatif",
@@ -105,8 +108,10 @@ __all__ = [
     "Survey",
     "SurveyError",
     "ZWarn",
+    "agreement",
     "assets_dir",
     "card_sections",
+    "changed",
     "confusion",
     "crosscheck",
     "current_model",
@@ -129,6 +134,7 @@ __all__ = [
     "pull",
     "read",
     "resolve",
+    "rungs",
     "saliency",
     "same_z",
     "served_surveys",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.explain import pull, same_z, strongest
+from engine.explain import count, pull, same_z, strongest
 from engine.gradients import Saliency
 from engine.lines import Line
 from engine.prediction import Prediction
@@ -55,6 +55,20 @@ def member_answers(
             )
         )  # fmt: skip
     return tuple(answers)
+
+
+def agreement(answers: Sequence[MemberAnswer]) -> str:
+    """How far the members agree, in one sentence."""
+    members = count(len(answers))
+    told = [
+        f"{count(n)} {verb}{'' if n > 1 else 's'} another {what}"
+        for n, verb, what in (
+            (sum(a.other_class for a in answers), "name", "class"),
+            (sum(a.other_z for a in answers), "find", "z"),
+        )
+        if n
+    ]
+    return f"Of {members}, {', '.join(told)}." if told else f"All {members} agree."
 
 
 def _features(spectrum: Spectrum, found: Saliency, z: float, lines: Sequence[Line]) -> tuple[str, ...]:

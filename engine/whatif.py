@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,9 @@ from engine.explain import same_z
 from engine.prediction import Prediction
 from engine.spectrum import Spectrum, SpectrumError
 
-FACTORS = (1.0, 1.4, 2.0, 2.8, 4.0, 5.7, 8.0, 11.3, 16.0)  # of the noise; half a magnitude of SNR apart
+RUNGS = 9
+FAINT = 0.7  # SNR that a ladder goes down to, where it can
+LEAST, MOST = 4.0, 128.0  # times the noise, at the end of a ladder
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +58,18 @@ def degrade(spectrum: Spectrum, factor: float, seed: int = 0) -> Spectrum:
     return spectrum.with_(flux=flux, ivar=spectrum.ivar / factor**2)
 
 
+def rungs(snr: float) -> tuple[float, ...]:
+    """RUNGS factors of the noise, evenly spaced in their logarithm, from 1 to where an SNR has fallen to FAINT."""
+    last = min(max(snr / FAINT, LEAST), MOST) if math.isfinite(snr) else LEAST
+    return tuple(last ** (k / (RUNGS - 1)) for k in range(RUNGS))
+
+
 def noise_ladder(
-    ensemble: Ensemble, spectrum: Spectrum, factors: Sequence[float] = FACTORS, seed: int = 0
+    ensemble: Ensemble, spectrum: Spectrum, factors: Sequence[float] = (), seed: int = 0
 ) -> tuple[Rung, ...]:
-    """The answer at each factor of the noise, the least first; one seed, one batch."""
+    """The answer at each factor of the noise, the least first; one seed, one batch. factors : those of rungs(snr)
+    where none are given."""
+    factors = factors or rungs(spectrum.snr)
     steps = [degrade(spectrum, factor, seed) for factor in sorted(factors)]
     found = ensemble.predict(steps, keep_members=False)
     return tuple(
@@ -87,3 +98,18 @@ def flips(ladder: Sequence[Rung]) -> str:
     if moved is not None and (other is None or moved.factor < other.factor):
         told.append(f"z = {moved.prediction.best_z:.3f} at {moved.factor:.2g}")
     return "; ".join(told) + "."
+
+
+def changed(before: Prediction, after: Prediction) -> str:
+    """What of an answer another look at the spectrum changes, in words: class, redshift, flag."""
+    told = []
+    name, p = before.class_name, before.p[before.best]
+    if after.class_name != name:
+        told.append(f"{name} {p:.2f} → {after.class_name} {after.p[after.best]:.2f}")
+    elif abs(after.p[after.best] - p) >= 0.05:
+        told.append(f"{name} {p:.2f} → {after.p[after.best]:.2f}")
+    if not same_z(before.best_z, after.best_z):
+        told.append(f"z {before.best_z:.4f} → {after.best_z:.4f}")
+    if before.robust != after.robust:
+        told.append("robust → unstable" if before.robust else "unstable → robust")
+    return "; ".join(told) or "nothing changes"

@@ -22,11 +22,13 @@ from gasnet_app.pages import Page, Pages
 from gasnet_app.redshift_view import RedshiftView
 from gasnet_app.spectrum_view import SpectrumView
 from gasnet_app.state import Explorer
+from gasnet_app.why import WhyView
 from gasnet_app.worker import Worker, first_survey, shared_worker
 
 HEADER = 40
 PAGES = {
     "explore": Page("Explore", ("objects", "spectrum", "redshift")),
+    "why": Page("Why", ("why", "spectrum", "redshift")),
     "inspect": Page("Inspect", ("inspect", "spectrum", "redshift")),
 }
 BAR = {
@@ -52,6 +54,7 @@ def build_page(worker: Worker | None = None) -> pmui.Page:
     marker = Span(location=0, dimension="height", line_width=1.5, line_dash="4 3", name="marker")
     pages = Pages(explorer, PAGES, {
         "objects": lambda: ObjectsView(explorer),
+        "why": lambda: WhyView(explorer, lines),
         "inspect": lambda: InspectView(sitting),
         "spectrum": lambda: SpectrumView(explorer, lines, marker),
         "redshift": lambda: RedshiftView(explorer, lines, marker),

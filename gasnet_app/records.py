@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from engine import CrossCheck, Prediction, Saliency, Spectrum
 from engine.inspections import Machine
@@ -34,6 +37,7 @@ class Answer:
     zwarn: int
     words: tuple[str, ...]
     machine: Machine | None = None  # what an inspection keeps of it
+    fingerprint: NDArray[np.float32] | None = field(default=None, compare=False)  # to find similar objects by
 
     @classmethod
     def of(cls, prediction: Prediction) -> Answer:
@@ -41,7 +45,7 @@ class Answer:
         return cls(
             prediction.class_name, prediction.spectype, float(prediction.p[prediction.best]), prediction.best_z,
             prediction.best_zerr, bool(prediction.robust), int(prediction.zwarn), prediction.words(),
-            Machine.of(prediction),
+            Machine.of(prediction), prediction.fingerprint,
         )  # fmt: skip
 
 

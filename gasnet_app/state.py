@@ -24,7 +24,7 @@ BATCH = 16  # spectra per background question, so that a newly chosen object wai
 MOST_OBJECTS = 20_000
 MOST_SEEN = 16  # objects whose whole answer a session keeps, about a megabyte each
 SMOOTHING = (1, 3, 5, 9, 15)  # width of the box kernel, pixels
-TABS = ("explore", "inspect", "population")
+TABS = ("explore", "why", "inspect", "population")
 
 
 class Explorer(param.Parameterized):
@@ -38,6 +38,9 @@ class Explorer(param.Parameterized):
     smoothing: int = param.Selector(default=1, objects=list(SMOOTHING), doc="Width of the box kernel, pixels")
     flagged_only: bool = param.Boolean(False)
     search: str = param.String("")
+    hidden: tuple[tuple[float, float], ...] = param.ClassSelector(
+        class_=tuple, default=(), doc="Regions of the object shown that its what-if answer does without: vacuum, A"
+    )
     queue: tuple[str, ...] = param.ClassSelector(class_=tuple, default=(), doc="Keys in the order of inspection")
     prediction: Prediction | None = param.Parameter(None)
     saliency: Saliency | None = param.Parameter(None)
@@ -139,6 +142,8 @@ class Explorer(param.Parameterized):
             return
         self._generation += 1
         mine, record = self._generation, self.records[key]
+        if key != self.selected:
+            self.hidden = ()
         if record.spectrum is None:
             stage = Stage("failed", f"{record.error}")
             quiet = Stage("empty", "No spectrum, no answer.")

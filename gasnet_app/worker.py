@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,23 +14,45 @@ from engine import (
     CrossCheck,
     Ensemble,
     Prediction,
+    Rung,
     Saliency,
     Spectrum,
     Survey,
     crosscheck,
+    degrade,
     load_ensemble,
     load_survey,
-    saliency,
+    mean_saliency,
+    member_saliency,
+    neighbours,
+    noise_ladder,
+    occlude,
     served_surveys,
 )
 from gasnet_app.intake import Upload, open_path, open_upload
+from gasnet_app.records import Answer
 
 T = TypeVar("T")
 Wanted = Callable[[], bool]
+Regions = Sequence[tuple[float, float]]
+
+NEAREST = 5  # objects that are listed
+MOST_TRACED = 4  # spectra whose members' saliencies are kept, most of a megabyte each
 
 
 def _always() -> bool:
     return True
+
+
+@dataclass(frozen=True)
+class Near:
+    """An object that looks like another to the networks. key : of a loaded object. distance : in units of what two
+    spectra of one class usually lie apart."""
+
+    key: str
+    class_name: str
+    z: float
+    distance: float
 
 
 class Worker:
@@ -43,6 +66,7 @@ class Worker:
         self.survey: Survey = load_survey(survey_name)
         self._load = functools.cache(lambda: load(survey_name))
         self._engine = _engine_thread()
+        self._traced = functools.lru_cache(MOST_TRACED)(lambda s, k: member_saliency(self._load(), s, k))
 
     async def _ask(self, question: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._engine, question)
@@ -66,11 +90,49 @@ class Worker:
 
     async def explain(self, spectrum: Spectrum, class_index: int, wanted: Wanted = _always) -> Saliency | None:
         """Saliency of one class on the network's wavelengths; None when it is no longer wanted at its turn."""
-        return await self._ask(lambda: saliency(self._load(), spectrum, class_index) if wanted() else None)
+        return await self._ask(lambda: mean_saliency(self._traced(spectrum, class_index)) if wanted() else None)
+
+    async def members(
+        self, spectrum: Spectrum, class_index: int, wanted: Wanted = _always
+    ) -> tuple[Saliency, ...] | None:
+        """The same saliency as each member has it; None when it is no longer wanted at its turn."""
+        return await self._ask(lambda: self._traced(spectrum, class_index) if wanted() else None)
+
+    async def altered(
+        self, spectrum: Spectrum, hidden: Regions, factor: float, wanted: Wanted = _always
+    ) -> Prediction | None:
+        """The answer without the hidden regions and with `factor` times the noise; None when no longer wanted.
+
+        Raises SpectrumError when nothing is left to look at.
+        """
+
+        def answer() -> Prediction | None:
+            if not wanted():
+                return None
+            changed = degrade(occlude(spectrum, hidden), factor)
+            return self._load().predict([changed], keep_members=False)[0]
+
+        return await self._ask(answer)
+
+    async def ladder(self, spectrum: Spectrum, hidden: Regions, wanted: Wanted = _always) -> tuple[Rung, ...] | None:
+        """The answers without the hidden regions at rising noise; None when no longer wanted. Raises SpectrumError."""
+        return await self._ask(lambda: noise_ladder(self._load(), occlude(spectrum, hidden)) if wanted() else None)
 
     async def check(self, spectrum: Spectrum, prediction: Prediction, wanted: Wanted = _always) -> CrossCheck | None:
         """The template fit beside a prediction; None when it is no longer wanted at its turn."""
         return await self._ask(lambda: crosscheck(spectrum, prediction) if wanted() else None)
+
+    async def nearest(self, found: Prediction, others: Mapping[str, Answer]) -> tuple[Near, ...]:
+        """The loaded objects that look most like one to the networks, nearest first; beside inference."""
+        return await asyncio.to_thread(_nearest, found, others)
+
+
+def _nearest(found: Prediction, others: Mapping[str, Answer]) -> tuple[Near, ...]:
+    if found.fingerprint is None:
+        return ()
+    prints = {key: answer.fingerprint for key, answer in others.items() if answer.fingerprint is not None}
+    near = neighbours(found.fingerprint, prints, NEAREST)
+    return tuple(Near(n.key, others[n.key].class_name, others[n.key].z, n.distance) for n in near)
 
 
 @functools.cache

@@ -93,6 +93,25 @@ def test_where_the_flag_the_type_and_z_change_is_told_in_words():
     assert lost == "Robust up to 4 times the noise (SNR 3.5); called STAR at 4; z = 0.400 at 2."
 
 
+@pytest.mark.parametrize(("snr", "last"), [(14.0, 20.0), (1.0, 4.0), (500.0, 128.0), (float("nan"), 4.0)])
+def test_a_ladder_goes_down_to_where_little_is_left_to_see(snr: float, last: float):
+    factors = engine.rungs(snr)
+    assert (factors[0], factors[-1]) == (1.0, pytest.approx(last))
+    assert np.diff(np.log(factors)) == pytest.approx(np.log(last) / 8)
+
+
+def test_what_another_look_changes_is_told_in_words():
+    sure = prediction()
+    assert engine.changed(sure, prediction()) == "nothing changes"
+    assert engine.changed(sure, prediction(robust=False)) == "robust → unstable"
+    assert engine.changed(sure, prediction(best="QSO", z=0.4)) == (
+        "GALAXY_STARFORMING 0.88 → QSO 0.88; z 0.1000 → 0.4000"
+    )
+    less = sure.p.copy()
+    less[sure.best] = 0.6
+    assert engine.changed(sure, prediction(p=less)) == "GALAXY_STARFORMING 0.88 → 0.60"
+
+
 # ---- members ---------------------------------------------------------------------------------------------------------
 
 
@@ -118,6 +137,8 @@ def test_members_that_stand_apart_are_told_by_class_and_by_redshift():
     assert [a.other_class for a in answers] == [False, True, False]
     assert [a.other_z for a in answers] == [False, False, True]
     assert answers[0].rests_on == ()
+    assert engine.agreement(answers) == "Of three, one names another class, one finds another z."
+    assert engine.agreement(answers[:1] * 3) == "All three agree."
     assert np.isnan(engine.member_answers(prediction(best="STAR_F5"))[0].z)
 
 

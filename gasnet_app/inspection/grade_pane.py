@@ -13,7 +13,7 @@ from panel.custom import JSComponent
 from engine.inspections import ISSUES, MOST_COMMENT, MOST_NAME, QUALITIES, SPECTYPES, Consensus, Entry
 from gasnet_app import theme
 from gasnet_app.inspection.sitting import Sitting
-from gasnet_app.inspection.turn import later
+from gasnet_app.turn import later
 
 BUTTON_CSS = f"""
 :host(.press) .bk-btn.bk-btn-default {{ font: {theme.BODY} {theme.FONT}; height: 26px; padding: 0 6px; min-height: 26px;

@@ -13,7 +13,7 @@ from panel.custom import JSComponent
 from engine.inspections import Waiting
 from gasnet_app import theme
 from gasnet_app.inspection.sitting import Sitting
-from gasnet_app.inspection.turn import later
+from gasnet_app.turn import later
 from gasnet_app.words import short_class, z_text
 
 PAGE_SIZE = 100
