@@ -36,7 +36,7 @@ def members_html(members: Sequence[MemberAnswer], looks: Sequence[Looks]) -> str
             f'<td class="picture" title="{rests}">{picture}</td><td class="rests" title="{rests}">{rests}</td></tr>'
         )
     reach = f"{looks[0].wave_min:.0f}–{looks[0].wave_max:.0f} Å" if looks else ""
-    head = f"<tr><th></th><th>class, p</th><th>z</th><th>looks at {reach}</th><th>rests on</th></tr>"
+    head = f"<tr><th></th><th>class, p</th><th>z</th><th>{reach}</th><th>rests on</th></tr>"
     return f'<table class="members">{head}{"".join(rows)}</table>'
 
 
@@ -73,8 +73,8 @@ def _css(palette: theme.Palette) -> str:
 table {{ border-collapse: collapse; width: 100%; table-layout: fixed; }}
 th {{ text-align: left; font-weight: 400; opacity: .75; }}
 th, td {{ padding: 0 6px 0 0; line-height: 17px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }}
-th:nth-child(1) {{ width: 18px; }}
-th:nth-child(2) {{ width: 108px; }}
+th:nth-child(1) {{ width: 22px; }}
+th:nth-child(2) {{ width: 104px; }}
 th:nth-child(3) {{ width: 48px; }}
 th:nth-child(5) {{ width: 92px; }}
 tr + tr {{ border-top: 1px solid {palette.hairline}; }}
