@@ -19,6 +19,7 @@ from gasnet_app.keys import HELP, Keyboard
 from gasnet_app.model_view import ModelView
 from gasnet_app.objects_view import ObjectsView
 from gasnet_app.pages import Page, Pages
+from gasnet_app.quiet_tables import QuietTables
 from gasnet_app.redshift_view import RedshiftView
 from gasnet_app.spectrum_view import SpectrumView
 from gasnet_app.state import Explorer
@@ -65,7 +66,7 @@ def build_page(worker: Worker | None = None) -> pmui.Page:
     keyboard = Keyboard(explorer, lambda: help_dialog.param.update(open=not help_dialog.open), sitting)
     body = pn.Column(pages.view, styles={"height": f"calc(100vh - {HEADER + 8}px)"}, sizing_mode="stretch_both")
     page = pmui.Page(
-        title="GaSNet Explorer", main=[body, keyboard, help_dialog, model.dialog], theme_config=theme.material(),
+        title="GaSNet Explorer", main=[body, keyboard, QuietTables(), help_dialog, model.dialog], theme_config=theme.material(),
         header=[find.view, pn.Spacer(sizing_mode="stretch_width"), model.view],
         busy_indicator=None, sx=BAR,
     )  # fmt: skip
