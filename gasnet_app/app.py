@@ -66,7 +66,8 @@ def build_page(worker: Worker | None = None) -> pmui.Page:
     keyboard = Keyboard(explorer, lambda: help_dialog.param.update(open=not help_dialog.open), sitting)
     body = pn.Column(pages.view, styles={"height": f"calc(100vh - {HEADER + 8}px)"}, sizing_mode="stretch_both")
     page = pmui.Page(
-        title="GaSNet Explorer", main=[body, keyboard, QuietTables(), help_dialog, model.dialog], theme_config=theme.material(),
+        title="GaSNet Explorer", main=[body, keyboard, QuietTables(), help_dialog, model.dialog],
+        theme_config=theme.material(),
         header=[find.view, pn.Spacer(sizing_mode="stretch_width"), model.view],
         busy_indicator=None, sx=BAR,
     )  # fmt: skip

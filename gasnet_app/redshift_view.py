@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import holoviews as hv
-import numpy as np
 import panel as pn
 from bokeh.models import Span
-from holoviews.streams import Pipe
 
 from engine import Line, Prediction, Spectrum, standing, why
 from gasnet_app import theme
+from gasnet_app.class_plot import HEIGHT, ClassPlot
 from gasnet_app.pdf_plot import PdfPlot
 from gasnet_app.state import Explorer
-from gasnet_app.words import short_class, z_text
-
-SHOWN_CLASSES = 5
-
-
-def class_rows(prediction: Prediction) -> list[tuple[str, float, np.ndarray]]:
-    """The most probable classes, best first: (name, probability, (M,) the members' probabilities)."""
-    order = np.argsort(prediction.p)[::-1][:SHOWN_CLASSES]
-    return [(prediction.survey.classes[i].name, float(prediction.p[i]), prediction.p_members[:, i]) for i in order]
+from gasnet_app.words import z_text
 
 
 def what_html(prediction: Prediction) -> str:
@@ -62,12 +51,13 @@ class RedshiftView:
         self.explorer, self.lines = explorer, list(lines)
         self.palette = theme.palette(False)
         self.what, self.where, self.why, self.flags = (theme.html() for _ in range(4))
-        self.bar_pane = pn.pane.HoloViews(None, sizing_mode="stretch_width", height=120, linked_axes=False)
+        self.classes = ClassPlot()
         self.pdf = PdfPlot(marker)
         self.pdf.figure.on_event("tap", lambda event: choose_peak(explorer, event.x))
         self.pdf_pane = pn.pane.Bokeh(self.pdf.figure, sizing_mode="stretch_width", height=170)
         self.what.min_height, self.where.min_height, self.why.min_height = 44, 62, 40  # nothing jumps when they arrive
-        self.bars = pn.Column(self.bar_pane, height=120, sizing_mode="stretch_width")
+        bar_pane = pn.pane.Bokeh(self.classes.figure, sizing_mode="stretch_width", height=HEIGHT)
+        self.bars = pn.Column(bar_pane, height=HEIGHT, sizing_mode="stretch_width")
         pdf = pn.Column(self.pdf_pane, height=170, sizing_mode="stretch_width")
         self.view = pn.Column(
             theme.heading("What"), self.what, self.bars, theme.heading("Where"), self.where, pdf,
@@ -108,28 +98,16 @@ class RedshiftView:
         """Both pictures. Bokeh models may be touched only on the document's turn; answers arrive outside it."""
         found = self.explorer.prediction
         self.bars.styles = {"visibility": "visible" if found else "hidden"}  # the place is kept
-        if found is not None:
-            if self.bar_pane.object is None:  # one figure for the whole session, or the browser keeps every old one
-                self.bar_pane.object = hv.DynamicMap(self._bars, streams=[Pipe(data=found)])
-            else:
-                self.bar_pane.object.streams[0].send(found)
-        pn.state.execute(lambda: self.pdf.show(self.explorer.prediction), schedule=True if pn.state.curdoc else "auto")
+        pn.state.execute(self._fill, schedule=True if pn.state.curdoc else "auto")
 
-    def _bars(self, data: Prediction) -> hv.Overlay:
-        rows = class_rows(data)[::-1]
-        colours = theme.class_colours(self.explorer.worker.survey)
-        bars = hv.Bars([(short_class(name), p, colours[name]) for name, p, _ in rows], "class", ["p", "colour"])
-        points = hv.Scatter([(short_class(name), m) for name, _, members in rows for m in members], "class", "p")
-        bars = bars.opts(invert_axes=True, color="colour", line_width=0, bar_width=0.55)
-        points = points.opts(color=self.palette.ink, size=9, alpha=0.7, marker="dash", angle=90, invert_axes=True)
-        return (bars * points).opts(
-            hv.opts.Overlay(responsive=True, height=120, xlabel="", ylabel="", toolbar=None, ylim=(0, 1.02),
-                            framewise=True, default_tools=[], show_frame=False, hooks=[_quiet])
-        )  # fmt: skip
+    def _fill(self) -> None:
+        self.classes.show(self.explorer.prediction)
+        self.pdf.show(self.explorer.prediction)
 
     def apply(self, palette: theme.Palette) -> None:
         """Draw in another theme's colours."""
         self.palette = palette
+        self.classes.apply(palette)
         self.pdf.apply(palette)
         self._draw()
 
@@ -139,8 +117,3 @@ def choose_peak(explorer: Explorer, z: float | None) -> None:
     peaks = explorer.peaks()
     if z is not None and peaks:
         explorer.z = min(peaks, key=lambda peak: abs(peak - z))
-
-
-def _quiet(plot: Any, _element: Any) -> None:
-    plot.state.xgrid.visible = plot.state.ygrid.visible = False
-    plot.state.outline_line_color = None

@@ -35,12 +35,13 @@ from engine import (
     why,
 )
 from gasnet_app import theme
+from gasnet_app.class_plot import class_rows
 from gasnet_app.intake import Upload, open_upload, safe_name, uploads
 from gasnet_app.model_view import ModelView
 from gasnet_app.objects_view import ObjectsView, failures_html, table
 from gasnet_app.pdf_plot import pdf_columns
 from gasnet_app.records import Answer, Record
-from gasnet_app.redshift_view import RedshiftView, choose_peak, class_rows, flags_html
+from gasnet_app.redshift_view import RedshiftView, choose_peak, flags_html
 from gasnet_app.spectrum_view import SpectrumView, flux_columns, flux_label, robust_limits, smoothed
 from gasnet_app.state import Explorer
 from gasnet_app.words import headline, z_text
