@@ -29,7 +29,7 @@ def strange(batch: MockBatch, rng: np.random.Generator) -> MockBatch:
     return replace(batch, flux=flux, ivar=ivar, label=np.full(n, -1), z=np.full(n, np.nan))
 
 
-def _smooth(flux: Float32Array, ivar: Float32Array, parts: int) -> Float32Array:
+def smoothed(flux: Float32Array, ivar: Float32Array, parts: int) -> Float32Array:
     """Running mean over a part of the spectrum."""
     size, good = max(3, flux.shape[1] // parts), (ivar > 0).astype(np.float32)
     total = uniform_filter1d(flux * good, size, axis=1, mode="nearest")
@@ -42,7 +42,7 @@ def _noisy(clean: FloatArray, flux: Float32Array, ivar: Float32Array, rng: np.ra
 
 
 def _level(flux: Float32Array, ivar: Float32Array) -> Float32Array:
-    return np.abs(_smooth(flux, ivar, 40)).mean(axis=1, keepdims=True) + 1e-12
+    return np.abs(smoothed(flux, ivar, 40)).mean(axis=1, keepdims=True) + 1e-12
 
 
 def _permuted(flux: Float32Array, ivar: Float32Array, rng: np.random.Generator) -> Arrays:
@@ -59,12 +59,12 @@ def _permuted(flux: Float32Array, ivar: Float32Array, rng: np.random.Generator) 
 
 def _inverted(flux: Float32Array, ivar: Float32Array, rng: np.random.Generator) -> Arrays:
     """Absorption for emission and the other way round."""
-    return np.where(ivar > 0, 2 * _smooth(flux, ivar, 40) - flux, flux).astype(np.float32), ivar
+    return np.where(ivar > 0, 2 * smoothed(flux, ivar, 40) - flux, flux).astype(np.float32), ivar
 
 
 def _swapped(flux: Float32Array, ivar: Float32Array, rng: np.random.Generator) -> Arrays:
     """The lines of one object on the continuum of another."""
-    own, level = _smooth(flux, ivar, 14), _level(flux, ivar)
+    own, level = smoothed(flux, ivar, 14), _level(flux, ivar)
     other = np.roll(own / level, 1 + int(rng.integers(0, max(1, len(flux) - 1))), axis=0) * level
     return np.where(ivar > 0, flux - own + other, flux).astype(np.float32), ivar
 
@@ -83,7 +83,7 @@ def _stretched(flux: Float32Array, ivar: Float32Array, rng: np.random.Generator)
 
 def _forest(flux: Float32Array, ivar: Float32Array, rng: np.random.Generator) -> Arrays:
     """Lines of random place, width and strength on a smooth continuum."""
-    clean, level, n = _smooth(flux, ivar, 14).astype(np.float64), _level(flux, ivar), flux.shape[1]
+    clean, level, n = smoothed(flux, ivar, 14).astype(np.float64), _level(flux, ivar), flux.shape[1]
     pixel = np.arange(n)
     for k in range(len(flux)):
         emission = rng.random()
