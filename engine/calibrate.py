@@ -24,6 +24,7 @@ from engine.ensemble import Answers, Ensemble
 from engine.mock import MockBatch, Simulator
 from engine.mock.outliers import Outliers, outlier_types
 from engine.mock.strange import strange
+from engine.mock.stress import stressed
 from engine.mock.templates import TemplateError
 from engine.outliers import OutlierModel, Seen
 from engine.registry import load_members, sha256_of, write_card
@@ -52,25 +53,26 @@ def calibrate(
     per_type: int = 80,
     progress: Progress | None = None,
 ) -> Calibrated:
-    """Calibrate on n mock spectra, n / 3 strange ones, and measure on per_type outliers of each type of `kinds`.
+    """Calibrate on n mock spectra, the same with larger faults, n / 3 strange ones, and measure on per_type outliers of
+    each type of `kinds`. The outlier score knows mocks with and without faults, and lets those with faults pass.
 
     simulator : of the validation templates, with redshifts as in nature (flat_share 0)
     progress : called with (spectra done, spectra in all)
     """
     kinds_of = outlier_types(ensemble.survey) if kinds and per_type else ()
     types = [c.spectype for c in ensemble.survey.classes]
-    ask = _Asker(ensemble, n + n // 3 + per_type * len(kinds_of), progress or (lambda done, total: None))
-    mocks, seen, odd = ask.all(simulator, n, n // 3, [seed, SEED])
+    ask = _Asker(ensemble, 2 * n + n // 3 + per_type * len(kinds_of), progress or (lambda done, total: None))
+    mocks, seen, faulty, odd = ask.all(simulator, n, n // 3, [seed, SEED])
     even = equally_often(mocks.label)
-    mocks, seen = mocks.take(even), seen.take(even)
+    mocks, seen, faulty = mocks.take(even), seen.take(even), faulty.take(even)
     first = np.arange(len(mocks)) % 2 == 0
     data = f"{len(mocks)} of {n} mock spectra of validation templates, each class as often, seed {seed}: "
     data += "even ones fitted, odd ones held out"
     calibration, facts = fit_and_measure(ensemble, mocks.take(first), mocks.take(~first), data)
-    model = outliers.fit(seen.take(first), mocks.label[first], odd, seen.take(~first), types)
-    ood = _measured_outliers(
-        model, seen.take(~first), {kind: _outliers(ask, kinds, kind, per_type, seed) for kind in kinds_of}
-    )
+    usual, label = _joined([seen.take(first), faulty.take(first)]), np.tile(mocks.label[first], 2)
+    model = outliers.fit(usual, label, odd, faulty.take(~first), types)
+    by_type = {kind: _outliers(ask, kinds, kind, per_type, seed) for kind in kinds_of}
+    ood = _measured_outliers(model, seen.take(~first), faulty.take(~first), by_type)
     return Calibrated(calibration, model, facts, ood)
 
 
@@ -146,22 +148,23 @@ class _Asker:
     def __init__(self, ensemble: Ensemble, total: int, progress: Progress) -> None:
         self.ensemble, self.total, self.progress, self.done = ensemble, total, progress, 0
 
-    def all(self, simulator: Simulator, n: int, n_strange: int, seed: list[int]) -> tuple[Known, Seen, Seen]:
-        """Answers and truth of n mock spectra, what the members made of them, and of about n_strange strange ones, torn
-        from the even mocks. Only a batch of spectra is held at a time."""
+    def all(self, simulator: Simulator, n: int, n_strange: int, seed: list[int]) -> tuple[Known, Seen, Seen, Seen]:
+        """Answers and truth of n mock spectra; what the members made of them, of the same with larger faults, and of
+        about n_strange strange ones, torn from the even mocks. Only a batch of spectra is held at a time."""
         rng, left = np.random.default_rng(seed), n_strange
-        answers, seen, odd = [], [], []
+        answers, seen, faulty, odd = [], [], [], []
         for start in range(0, n, BATCH):
             batch = simulator.batch(min(BATCH, n - start), [*seed, start])
             made = self._answers(batch)
             snr = measured_snr(batch)
             answers.append(known(made, batch, snr))
             seen.append(Seen(made.features, made.logits, snr))
+            faulty.append(self.seen(stressed(batch, rng)))
             rows = np.arange(0, len(snr), 2)[:left]
             if rows.size:
                 left -= rows.size
                 odd.append(self.seen(strange(_rows(batch, rows), rng)))
-        return joined_answers(answers), _joined(seen), _joined(odd)
+        return joined_answers(answers), _joined(seen), _joined(faulty), _joined(odd)
 
     def seen(self, batch: MockBatch) -> Seen:
         """What the members made of spectra that need no answer."""
@@ -197,12 +200,15 @@ def _outliers(ask: _Asker, kinds: Outliers | None, kind: str, n: int, seed: int)
     return _joined([ask.seen(batch) for batch in batches])
 
 
-def _measured_outliers(model: OutlierModel, usual: Seen, by_type: Mapping[str, Seen | None]) -> dict[str, Any]:
-    score = model.score(usual)
+def _measured_outliers(
+    model: OutlierModel, usual: Seen, faulty: Seen, by_type: Mapping[str, Seen | None]
+) -> dict[str, Any]:
+    score, beside = model.score(usual), model.score(faulty)
     scores = {kind: model.score(seen) for kind, seen in by_type.items() if seen is not None}
     facts: dict[str, Any] = {
         "threshold": 0.0,
         "flagged_mocks": round(float((score > 0).mean()), 4),
+        "flagged_with_faults": round(float((beside > 0).mean()), 4),
         "n_mocks": len(score),
         "by_type": "threshold by spectral type and SNR, in the file",
         "not_measured": [kind for kind, seen in by_type.items() if seen is None],

@@ -2,7 +2,7 @@
 
 Two readings of the features that the members' class heads read, each a mean over the members: the relative Mahalanobis
 distance, to the nearest class less that to all mock spectra (Ren et al. 2021), and a linear reading taught on mock
-spectra torn apart (engine.mock.strange). Each is measured from its median among mock spectra of the same type and SNR,
+spectra torn apart (engine.mock.strange). Usual are mock spectra and those with larger faults (engine.mock.stress). Each is measured from its median among mock spectra of the same type and SNR,
 in units of the way to their highest FALSE_ALARMS. The score is their weighted sum less its threshold; above 0 is
 flagged.
 """
@@ -25,7 +25,7 @@ IntArray = NDArray[np.int64]
 
 FILE = "outliers.safetensors"
 WEIGHTS = np.array([1.0, 1.5])  # of distance and taught reading (docs/log.md)
-FALSE_ALARMS = 0.02  # of mock spectra, for every type at every SNR
+FALSE_ALARMS = 0.02  # of mock spectra with large faults, for every type at every SNR
 LEAST = -1.0  # of a reading: however usual a spectrum looks to one, it does not silence the other
 SHRINK = 0.03  # of covariances, towards a sphere
 SNR_BINS, FEWEST = 4, 40  # knots in SNR of each type, and spectra that one needs

@@ -23,6 +23,7 @@ from engine.grid import ZGrid
 from engine.mock import Simulator
 from engine.mock.outliers import TYPES, Outliers, blended, outlier_types
 from engine.mock.strange import KINDS, strange
+from engine.mock.stress import stressed
 from engine.outliers import OutlierError, OutlierModel, Seen
 from engine.prediction import LEVELS, ZWarn
 from engine.registry import ModelError, card_base, save_member, sha256_of, write_card
@@ -248,6 +249,26 @@ def test_strange_spectra_are_of_every_kind_and_leave_the_original(simulator: Sim
     assert np.isfinite(odd.flux).all()
     assert (odd.ivar >= 0).all()
     assert (np.abs(odd.flux - batch.flux).max(axis=1) > 0).all()
+
+
+def test_a_spectrum_with_larger_faults_is_still_that_object_and_the_seed_says_which_faults(
+    simulator: Simulator,
+) -> None:
+    batch = simulator.batch(32, 0)
+    flux, ivar = batch.flux.copy(), batch.ivar.copy()
+    first, again = (stressed(batch, np.random.default_rng(7)) for _ in range(2))
+    assert np.array_equal(first.flux, again.flux)
+    assert np.array_equal(batch.flux, flux)
+    assert np.array_equal(batch.ivar, ivar)
+    assert np.array_equal(first.label, batch.label)
+    assert np.array_equal(first.z, batch.z)
+    assert np.isfinite(first.flux).all()
+    assert (first.ivar >= 0).all()
+    good = (first.ivar > 0) & (ivar > 0)
+    snr = [np.median(np.abs(f[good]) * np.sqrt(i[good])) for f, i in ((flux, ivar), (first.flux, first.ivar))]
+    assert snr[1] == pytest.approx(snr[0], rel=0.2)
+    close = [np.corrcoef(a[g], b[g])[0, 1] for a, b, g in zip(flux, first.flux, good, strict=True)]
+    assert np.median(close) > 0.9
 
 
 # --- a model folder -----------------------------------------------------------------------------------------------

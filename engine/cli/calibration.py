@@ -55,7 +55,8 @@ def show_calibration(card: Mapping[str, Any]) -> None:
     rows = [(name, *(_text(v) for v in held["flags"][key].values())) for name, key in rules.items()]
     print_table(("flag", "kept", "good of the kept", "wrong ones caught"), rows, "held out: what the flags buy")
     rows = [(kind, _text(value), _text(ood["caught"][kind])) for kind, value in ood.get("auroc", {}).items()]
-    rows.append(("all", _text(ood.get("auroc_all")), f"mocks flagged {_text(ood['flagged_mocks'])}"))
+    flagged = f"mocks flagged {_text(ood['flagged_mocks'])}, with large faults {_text(ood['flagged_with_faults'])}"
+    rows.append(("all", _text(ood.get("auroc_all")), flagged))
     print_table(("none of these", "AUROC", "caught"), rows, f"{ood.get('n_per_type', 0)} of each type")
 
 

@@ -189,8 +189,9 @@ _MAKERS: dict[str, Callable[[Outliers, MockBatch, np.random.Generator], Arrays]]
     "reversed": _reversed,
 }
 TYPES = tuple(_MAKERS)
-# Types that are objects of a class of some survey (its templates are in the training of that class).
-KNOWN_TYPES = {"4most": ("white dwarf", "M dwarf"), "desi": ("white dwarf", "M dwarf")}
+# Types that are no outliers to a survey: objects of a class (its templates are in the training of that class), and a
+# misreading that changes nothing where pixels are linear.
+KNOWN_TYPES = dict.fromkeys(("4most", "desi"), ("white dwarf", "M dwarf", "linear read as log"))
 
 
 def outlier_types(survey: Survey) -> tuple[str, ...]:

@@ -96,7 +96,9 @@ def _sky(ivar: Float32Array, severity: FloatArray, rng: np.random.Generator) -> 
     usual = smoothed(weight, ivar, 40)
     excess = np.clip(1 - (weight / np.maximum(usual, 1e-20)) ** 2, 0, 1)
     sigma = np.divide(1, weight, out=np.zeros_like(weight), where=good)
-    residual = rng.standard_normal(ivar.shape, dtype=np.float32) + rng.standard_normal((len(ivar), 1)).astype(np.float32)
+    residual = rng.standard_normal(ivar.shape, dtype=np.float32) + rng.standard_normal((len(ivar), 1)).astype(
+        np.float32
+    )
     return np.asarray(SKY_RESIDUAL * severity.astype(np.float32) * excess * sigma * residual)
 
 
