@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from engine.archive import Ambiguous, ArchiveError, fetch
     from engine.card import Section, card_sections
     from engine.ensemble import Ensemble, load_ensemble
+    from engine.exemplars import Exemplars, load_exemplars
     from engine.explain import Solution, confusion, pull, same_z, solutions, standing, strongest, why
     from engine.fingerprint import Neighbour, neighbours
     from engine.gradients import Saliency, mean_saliency, member_saliency, saliency
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from engine.whatif import Rung, changed, degrade, flips, noise_ladder, occlude, rungs
 
 _LAZY = {
+    "Exemplars": "engine.exemplars",
+    "load_exemplars": "engine.exemplars",
     "Solution": "engine.explain",
     "solutions": "engine.explain",
     "Neighbour": "engine.fingerprint",
@@ -88,6 +91,7 @@ __all__ = [
     "ArchiveError",
     "CrossCheck",
     "Ensemble",
+    "Exemplars",
     "Fit",
     "IdentifierError",
     "Label",
@@ -120,6 +124,7 @@ __all__ = [
     "fetch",
     "flips",
     "load_ensemble",
+    "load_exemplars",
     "load_lines",
     "load_sky",
     "load_survey",

@@ -21,6 +21,7 @@ from engine.calibration.fit import Known, fit, joined_answers
 from engine.calibration.report import measured
 from engine.calibration.scores import auroc
 from engine.ensemble import Answers, Ensemble
+from engine.exemplars import write_exemplars
 from engine.mock import MockBatch, Simulator
 from engine.mock.outliers import Outliers, outlier_types
 from engine.mock.strange import strange
@@ -135,6 +136,7 @@ def calibrate_model(
         answers = {"validation": asked(ensemble, simulator, mocks["n"], mocks["seed"])}
     for key, own in (answers or {}).items():
         card[key] = raw[key] | validation_metrics(own, survey, found.calibration)[1]
+    write_exemplars(folder, ensemble, simulator, seed)
     write_card(folder, card)
     for old in folder.glob(outliers.FILE.replace(".", "-*.", 1)):
         if old.name != file:

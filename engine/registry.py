@@ -20,6 +20,8 @@ from engine.survey import Survey, assets_dir, load_survey
 
 CARD_KEYS = ("model", "survey", "survey_sha256", "network", "config", "grid", "zgrid", "classes", "members", "mae")
 
+EXEMPLARS = "exemplars.safetensors"  # beside the members, where there are any (engine.exemplars)
+
 
 class ModelError(ValueError):
     """A model folder is missing, damaged or does not match. The message names the file and what differs."""

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from engine.card import LATER, missing
 from engine.registry import (
+    EXEMPLARS,
     ModelError,
     find_model,
     home_dir,
@@ -189,7 +190,8 @@ def add(run: str | Path, name: str | None = None) -> str:
     try:
         part.mkdir(parents=True)
         outliers = (card.get("ood") or {}).get("file")
-        for file in [*(member["file"] for member in card["members"]), *([outliers] if outliers else []), "log.jsonl"]:
+        members = [member["file"] for member in card["members"]]
+        for file in [*members, *([outliers] if outliers else []), EXEMPLARS, "log.jsonl"]:
             if (folder / file).is_file():
                 shutil.copyfile(folder / file, part / file)
         write_card(part, card | {"model": name})

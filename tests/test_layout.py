@@ -22,6 +22,7 @@ FLOORS = (
         "gradients",
         "explain",
         "fingerprint",
+        "exemplars",
         "members",
         "naming",
         "whatif",
