@@ -55,7 +55,12 @@ def write_exemplars(
     batch = MockBatch.joined(batches)
     sample = on_grid(batch, ensemble.grid, torch.device("cpu"))
     features = ensemble.outputs(sample.flux.numpy(), sample.ivar.numpy()).features
-    arrays = {"features": features.astype(np.float16), "label": batch.label, "z": batch.z, "snr": batch.snr}
+    arrays: dict[str, NDArray[Any]] = {
+        "features": features.astype(np.float16),
+        "label": batch.label,
+        "z": batch.z,
+        "snr": batch.snr,
+    }
     path = Path(folder) / EXEMPLARS
     with written(path) as part:
         save_file(arrays, str(part), {"members": _members(ensemble.card)})

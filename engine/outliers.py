@@ -2,9 +2,9 @@
 
 Two readings of the features that the members' class heads read, each a mean over the members: the relative Mahalanobis
 distance, to the nearest class less that to all mock spectra (Ren et al. 2021), and a linear reading taught on mock
-spectra torn apart (engine.mock.strange). Usual are mock spectra and those with larger faults (engine.mock.stress). Each is measured from its median among mock spectra of the same type and SNR,
-in units of the way to their highest FALSE_ALARMS. The score is their weighted sum less its threshold; above 0 is
-flagged.
+spectra torn apart (engine.mock.strange). Usual are mock spectra and those with larger faults (engine.mock.stress). Each
+reading is measured from its median among usual spectra of the same type and SNR, in units of the way to their highest
+FALSE_ALARMS. The score is their weighted sum less its threshold; above 0 is flagged.
 """
 
 from __future__ import annotations

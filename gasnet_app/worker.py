@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import TypeVar
 from engine import (
     CrossCheck,
     Ensemble,
+    Exemplars,
+    ModelError,
     Prediction,
     Rung,
     Saliency,
@@ -21,6 +24,7 @@ from engine import (
     crosscheck,
     degrade,
     load_ensemble,
+    load_exemplars,
     load_survey,
     mean_saliency,
     member_saliency,
@@ -31,6 +35,8 @@ from engine import (
 )
 from gasnet_app.intake import Upload, open_path, open_upload
 from gasnet_app.records import Answer
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Wanted = Callable[[], bool]
@@ -46,8 +52,8 @@ def _always() -> bool:
 
 @dataclass(frozen=True)
 class Near:
-    """An object that looks like another to the networks. key : of a loaded object. distance : in units of what two
-    spectra of one class usually lie apart."""
+    """An object that looks like another to the networks. key : of a loaded object, "" of a mock spectrum.
+    distance : in units of what two spectra of one class usually lie apart."""
 
     key: str
     class_name: str
@@ -66,6 +72,7 @@ class Worker:
         self.survey: Survey = load_survey(survey_name)
         self._load = functools.cache(lambda: load(survey_name))
         self._engine = _engine_thread()
+        self._exemplars = functools.cache(self._load_exemplars)
         self._traced = functools.lru_cache(MOST_TRACED)(lambda s, k: member_saliency(self._load(), s, k))
 
     async def _ask(self, question: Callable[[], T]) -> T:
@@ -123,16 +130,33 @@ class Worker:
         return await self._ask(lambda: crosscheck(spectrum, prediction) if wanted() else None)
 
     async def nearest(self, found: Prediction, others: Mapping[str, Answer]) -> tuple[Near, ...]:
-        """The loaded objects that look most like one to the networks, nearest first; beside inference."""
-        return await asyncio.to_thread(_nearest, found, others)
+        """The loaded objects and the model's mock spectra that look most like one to the networks, nearest first."""
+        exemplars = await self._ask(self._exemplars)
+        return await asyncio.to_thread(_nearest, found, others, exemplars)
+
+    def _load_exemplars(self) -> Exemplars | None:
+        """Of the model that answers; a damaged file is told once, in the log: the loaded objects are still compared."""
+        try:
+            return load_exemplars(self._load())
+        except ModelError as error:
+            log.warning("%s", error)
+            return None
 
 
-def _nearest(found: Prediction, others: Mapping[str, Answer]) -> tuple[Near, ...]:
+def _nearest(found: Prediction, others: Mapping[str, Answer], exemplars: Exemplars | None) -> tuple[Near, ...]:
     if found.fingerprint is None:
         return ()
     prints = {key: answer.fingerprint for key, answer in others.items() if answer.fingerprint is not None}
-    near = neighbours(found.fingerprint, prints, NEAREST)
-    return tuple(Near(n.key, others[n.key].class_name, others[n.key].z, n.distance) for n in near)
+    loaded = neighbours(found.fingerprint, prints, NEAREST)
+    near = [Near(n.key, others[n.key].class_name, others[n.key].z, n.distance) for n in loaded]
+    if exemplars is not None:
+        classes = found.survey.classes
+        near += [
+            Near("", classes[exemplars.label[k]].name, float(exemplars.z[k]), n.distance)
+            for n in exemplars.nearest(found.fingerprint, NEAREST)
+            for k in [int(n.key)]
+        ]
+    return tuple(sorted(near, key=lambda n: n.distance)[:NEAREST])
 
 
 @functools.cache

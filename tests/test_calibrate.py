@@ -11,7 +11,7 @@ import pytest
 from fake_templates import make_templates
 
 import engine
-from engine import outliers
+from engine import exemplars, outliers
 from engine.calibrate import calibrate_model, equally_often
 from engine.calibration import Calibration, Core, calibrated
 from engine.calibration.classes import fit_scaling, scaled
@@ -293,6 +293,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory, simulator: Simulator, templ
     write_card(folder, card | {"mae": {SURVEY.names[i]: 0.01 for i in SURVEY.extragalactic}})
     calibrate_model(folder, simulator, 130, templates=templates, per_type=3)
     return folder
+
+
+def test_a_calibrated_model_has_exemplars_and_an_exemplar_is_nearest_to_itself(
+    folder: Path, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ensemble = engine.load_ensemble(folder, device="cpu")
+    monkeypatch.setattr(exemplars, "find_model", lambda name: folder)
+    kept = engine.load_exemplars(ensemble)
+    assert kept is not None
+    assert len(kept.fingerprint) == exemplars.PER_CLASS * len(SURVEY.classes) == len(kept.label) == len(kept.z)
+    (first, *_) = kept.nearest(kept.fingerprint[7])
+    assert (first.key, first.distance) == ("7", 0.0)
+    monkeypatch.setattr(exemplars, "find_model", lambda name: tmp_path)
+    assert engine.load_exemplars(ensemble) is None
+
+
+def test_exemplars_of_other_members_are_refused_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ensemble = engine.load_ensemble(folder, device="cpu")
+    other = Ensemble(SURVEY, ensemble.members, {**ensemble.card, "members": [{"sha256": "another"}]}, "cpu")
+    monkeypatch.setattr(exemplars, "find_model", lambda name: folder)
+    with pytest.raises(ModelError, match=r"exemplars\.safetensors: made with other members"):
+        engine.load_exemplars(other)
 
 
 def test_a_calibrated_model_loads_and_answers(folder: Path, simulator: Simulator) -> None:
