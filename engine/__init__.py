@@ -15,6 +15,7 @@ from engine.survey import Survey, SurveyError, assets_dir, load_survey, survey_n
 if TYPE_CHECKING:
     from engine.archive import Ambiguous, ArchiveError, fetch
     from engine.card import Section, card_sections
+    from engine.catalogue import CatalogueError, write_catalogue
     from engine.ensemble import Ensemble, load_ensemble
     from engine.exemplars import Exemplars, load_exemplars
     from engine.explain import Solution, confusion, pull, same_z, solutions, standing, strongest, why
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from engine.lines import Line, SkyFeature, load_lines, load_sky
     from engine.members import MemberAnswer, agreement, member_answers
     from engine.naming import Naming, feature_at, namings
+    from engine.population import Population, coverage, looks_like_catalogue, read_population
     from engine.readers import read
     from engine.registry import ModelError, model_names
     from engine.templatefit import CrossCheck, Fit, crosscheck
@@ -61,6 +63,12 @@ _LAZY = {
     "IdentifierError": "engine.identifiers",
     "Ref": "engine.identifiers",
     "resolve": "engine.identifiers",
+    "CatalogueError": "engine.catalogue",
+    "write_catalogue": "engine.catalogue",
+    "Population": "engine.population",
+    "coverage": "engine.population",
+    "looks_like_catalogue": "engine.population",
+    "read_population": "engine.population",
     "CrossCheck": "engine.templatefit",
     "Fit": "engine.templatefit",
     "crosscheck": "engine.templatefit",
@@ -89,6 +97,7 @@ __all__ = [
     "FORMS",
     "Ambiguous",
     "ArchiveError",
+    "CatalogueError",
     "CrossCheck",
     "Ensemble",
     "Exemplars",
@@ -100,6 +109,7 @@ __all__ = [
     "ModelError",
     "Naming",
     "Neighbour",
+    "Population",
     "Prediction",
     "Ref",
     "Rung",
@@ -117,6 +127,7 @@ __all__ = [
     "card_sections",
     "changed",
     "confusion",
+    "coverage",
     "crosscheck",
     "current_model",
     "degrade",
@@ -128,6 +139,7 @@ __all__ = [
     "load_lines",
     "load_sky",
     "load_survey",
+    "looks_like_catalogue",
     "mean_saliency",
     "member_answers",
     "member_saliency",
@@ -138,6 +150,7 @@ __all__ = [
     "occlude",
     "pull",
     "read",
+    "read_population",
     "resolve",
     "rungs",
     "saliency",
@@ -148,6 +161,7 @@ __all__ = [
     "strongest",
     "survey_names",
     "why",
+    "write_catalogue",
 ]
 
 

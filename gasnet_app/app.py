@@ -14,11 +14,12 @@ from gasnet_app import theme
 from gasnet_app.address import Address
 from gasnet_app.find_view import FindView
 from gasnet_app.inspection import InspectView, Sitting
-from gasnet_app.intake import sample_paths
+from gasnet_app.intake import first_catalogue, sample_paths
 from gasnet_app.keys import HELP, Keyboard
 from gasnet_app.model_view import ModelView
 from gasnet_app.objects_view import ObjectsView
 from gasnet_app.pages import Page, Pages
+from gasnet_app.population import PopulationView
 from gasnet_app.quiet_tables import QuietTables
 from gasnet_app.redshift_view import RedshiftView
 from gasnet_app.spectrum_view import SpectrumView
@@ -31,6 +32,7 @@ PAGES = {
     "explore": Page("Explore", ("objects", "spectrum", "redshift")),
     "why": Page("Why", ("why", "spectrum", "redshift")),
     "inspect": Page("Inspect", ("inspect", "spectrum", "redshift")),
+    "population": Page("Population", ("population",)),
 }
 BAR = {
     ".MuiAppBar-root": {
@@ -57,6 +59,7 @@ def build_page(worker: Worker | None = None) -> pmui.Page:
         "objects": lambda: ObjectsView(explorer),
         "why": lambda: WhyView(explorer, lines),
         "inspect": lambda: InspectView(sitting),
+        "population": lambda: PopulationView(explorer),
         "spectrum": lambda: SpectrumView(explorer, lines, marker),
         "redshift": lambda: RedshiftView(explorer, lines, marker),
     })  # fmt: skip
@@ -81,7 +84,7 @@ def build_page(worker: Worker | None = None) -> pmui.Page:
 
 async def _open(explorer: Explorer, address: Address | None) -> None:
     """The samples, so that the page shows something worth looking at; then what the address names."""
-    await explorer.load(sample_paths())
+    await explorer.load([*sample_paths(), *first_catalogue()])
     if address is not None:
         await address.restore()
 

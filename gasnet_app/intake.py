@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine import Spectrum, SpectrumError, assets_dir, read
+from engine import Population, Spectrum, SpectrumError, assets_dir, looks_like_catalogue, read, read_population
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,20 @@ def open_upload(upload: Upload) -> list[Spectrum]:
 def open_path(path: Path) -> list[Spectrum]:
     """The spectra of one file on disk. Raises SpectrumError with what is wrong and what to do."""
     return _read(path, path.name)
+
+
+def open_catalogue(source: Upload | Path) -> Population | None:
+    """A catalogue of many objects; None for anything else. Raises CatalogueError for one that lacks columns."""
+    stream = io.BytesIO(source.data) if isinstance(source, Upload) else source
+    if not looks_like_catalogue(stream, source.name):
+        return None
+    return read_population(stream, source.name)
+
+
+def first_catalogue() -> list[Path]:
+    """The catalogue that every session opens with, if the variable GASNET_CATALOGUE names one."""
+    path = os.environ.get("GASNET_CATALOGUE", "")
+    return [Path(path)] if path else []
 
 
 def _read(source: Path | io.BytesIO, name: str) -> list[Spectrum]:

@@ -66,6 +66,10 @@ class ObjectsView:
         )  # fmt: skip
         self.hint = theme.html('<div class="quiet">SDSS, DESI, LAMOST, 6dFGS, FITS, ECSV, CSV</div>',
                                margin=(0, 8))  # fmt: skip
+        self.reading = theme.html(margin=(0, 8), css_classes=["reading"])
+        self.stop = pn.widgets.Button(label="Cancel", width=70, margin=(0, 8), stylesheets=[theme.CONTROL_CSS],
+                                      css_classes=["stop-reading"])  # fmt: skip
+        self.queue = pn.Row(self.reading, self.stop, visible=False, sizing_mode="stretch_width", margin=0)
         self.search = pmui.TextInput(label="Filter", placeholder="id, file or class", size="small", margin=(4, 8),
                                      sizing_mode="stretch_width", css_classes=["search"])  # fmt: skip
         self.flagged = pmui.Checkbox(label="flagged only", value=False, size="small", margin=(0, 8))
@@ -80,8 +84,9 @@ class ObjectsView:
             header_align="left", stylesheets=[theme.TABLE_CSS],
         )  # fmt: skip
         self.view = pn.Column(
-            self.dropper, self.hint, pn.Row(self.count, self.flagged, sizing_mode="stretch_width"), self.search,
-            self.failures, self.table, width=290, sizing_mode="stretch_height", styles={"flex": "0 0 290px"},
+            self.dropper, self.hint, self.queue, pn.Row(self.count, self.flagged, sizing_mode="stretch_width"),
+            self.search, self.failures, self.table, width=290, sizing_mode="stretch_height",
+            styles={"flex": "0 0 290px"},
         )  # fmt: skip
         self._wire()
         self._show()
@@ -94,6 +99,13 @@ class ObjectsView:
         self.table.on_click(self._on_click)
         explorer.param.watch(lambda *_: self._show(), ["records", "flagged_only", "search"])
         explorer.param.watch(lambda *_: self._select(), "selected")
+        explorer.param.watch(lambda *_: self._show_reading(), "reading")
+        self.stop.on_click(lambda _: explorer.stop_reading())
+
+    def _show_reading(self) -> None:
+        """The queue of files: which is being read, of how many, and a way out."""
+        self.queue.visible = " of " in self.explorer.reading
+        self.reading.object = f'<div class="quiet line">{pn.util.escape(self.explorer.reading)}</div>'
 
     async def _on_drop(self, _event: Any) -> None:
         files = uploads(self.dropper.value)

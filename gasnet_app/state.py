@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,13 +14,24 @@ from typing import Any
 
 import param
 
-from engine import CrossCheck, ModelError, Prediction, Saliency, Spectrum, SpectrumError, SurveyError
-from gasnet_app.intake import Upload
+from engine import (
+    CatalogueError,
+    CrossCheck,
+    ModelError,
+    Population,
+    Prediction,
+    Saliency,
+    Spectrum,
+    SpectrumError,
+    SurveyError,
+)
+from gasnet_app.intake import Upload, open_catalogue
 from gasnet_app.records import DONE, EMPTY, Answer, Record, Seen, Stage
 from gasnet_app.worker import Worker
 
 log = logging.getLogger(__name__)
 
+MOST_OFTEN = 0.5  # seconds between two additions to the table while many files are read
 BATCH = 16  # spectra per background question, so that a newly chosen object waits half a second at most
 MOST_OBJECTS = 20_000
 MOST_SEEN = 16  # objects whose whole answer a session keeps, about a megabyte each
@@ -48,6 +60,7 @@ class Explorer(param.Parameterized):
     spectrum_stage: Stage = param.ClassSelector(class_=Stage, default=EMPTY)
     prediction_stage: Stage = param.ClassSelector(class_=Stage, default=EMPTY)
     saliency_stage: Stage = param.ClassSelector(class_=Stage, default=EMPTY)
+    population: Population | None = param.Parameter(None, doc="The catalogue that is looked at, if one was opened")
     reading: str = param.String("", doc="What is being read, in words; empty when nothing is")
     worker: Worker = param.Parameter(doc="The engine of the survey whose classes and model answer")
     problem: str = param.String("", doc="What keeps the engine from answering, in words; empty when it answers")
@@ -56,6 +69,7 @@ class Explorer(param.Parameterized):
         super().__init__(worker=worker, **params)
         self._generation = 0
         self._closed = False
+        self._stops = 0
         self._seen: OrderedDict[str, Seen] = OrderedDict()
 
     # ---- what is there -------------------------------------------------------------------------------------------
@@ -85,14 +99,22 @@ class Explorer(param.Parameterized):
     async def load(self, sources: Sequence[Upload | Path]) -> None:
         """Read files one after another, show the first object that opens, then ask the engine about all of them."""
         showing: asyncio.Task[None] | None = None
+        waiting: dict[str, Record] = {}
+        stops, told = self._stops, 0.0
         for i, source in enumerate(sources):
+            if stops != self._stops or self._closed:
+                break
             self.reading = f"Reading {source.name}" + (f" ({i + 1} of {len(sources)})" if len(sources) > 1 else "")
-            added = self._with_keys(source.name, await self._read(source))
-            self.records = MappingProxyType({**self.records, **{r.key: r for r in added}})
+            added = self._with_keys(source.name, await self._read(source), waiting)
+            waiting |= {r.key: r for r in added}
             first = next((r for r in added if r.spectrum is not None), None)
+            if (first is not None and showing is None) or time.monotonic() - told > MOST_OFTEN:
+                self._add(waiting)  # not at each file: every addition draws the whole table
+                told = time.monotonic()
             if first is not None and showing is None:
                 showing = asyncio.create_task(self.select(first.key))
                 await asyncio.sleep(0)  # let it show the spectrum before the next file is read
+        self._add(waiting)
         self.reading = ""
         if showing is not None:
             await showing
@@ -100,7 +122,24 @@ class Explorer(param.Parameterized):
             await self.select(next(iter(self.records)))
         await self._answer_the_rest()
 
+    def _add(self, waiting: dict[str, Record]) -> None:
+        """Put records that were read into the table."""
+        if waiting and not self._closed:
+            self.records = MappingProxyType({**self.records, **waiting})
+        waiting.clear()
+
+    def stop_reading(self) -> None:
+        """Leave the files that were not read yet unread; what has come stays."""
+        self._stops += 1
+
     async def _read(self, source: Upload | Path) -> list[Record]:
+        try:
+            population = await asyncio.to_thread(open_catalogue, source)
+            if population is not None:
+                self.param.update(population=population, tab="population")
+                return []
+        except CatalogueError as error:
+            return [Record(source.name, source.name, error=str(error))]
         try:
             spectra = await self.worker.open(source)
         except SpectrumError as error:
@@ -112,9 +151,11 @@ class Explorer(param.Parameterized):
             records.append(Record(source.name, source.name, error=left))
         return records
 
-    def _with_keys(self, file: str, records: Sequence[Record]) -> list[Record]:
+    def _with_keys(
+        self, file: str, records: Sequence[Record], waiting: Mapping[str, Record] = MappingProxyType({})
+    ) -> list[Record]:
         """Keys are object ids. The same object of the same file is replaced; of another file it gets a number."""
-        taken = {key: r.file for key, r in self.records.items()}
+        taken = {key: r.file for key, r in (*self.records.items(), *waiting.items())}
         keyed: list[Record] = []
         for record in records:
             key, n = record.key, 1

@@ -39,6 +39,7 @@ FLOORS = (
         "basis",
         "fitwindow",
         "templatefit",
+        "population",
     },
     {"classify", "labelled", "validation", "calibrate", "train", "evaluate", "report", "experiments"},
     {"inspections"},
