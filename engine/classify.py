@@ -94,7 +94,7 @@ def classify_rows(
     pending: list[Row | tuple[str, Spectrum]] = []
     n_spectra = 0
     for k, (path, error) in enumerate(files):
-        spectra, error = ([], error) if error else _read(path)
+        spectra, error = ([], error) if error else read_file(path)
         if error:
             pending.append({"path": path, "error": error})
         for spectrum in spectra:
@@ -109,10 +109,10 @@ def classify_rows(
         yield _answer(pending, ensemble, batch_size, crosscheck)
 
 
-def _read(path: str) -> tuple[Sequence[Spectrum], str]:
-    """(spectra, error) of one file."""
+def read_file(path: str, catalogue: bool = False) -> tuple[Sequence[Spectrum], str]:
+    """(spectra, error in one line) of one file; catalogue: with what the survey's pipeline said of them."""
     try:
-        spectra = read(path, catalogue=False)  # the pipeline's own answers are in no column
+        spectra = read(path, catalogue=catalogue)
     except (SpectrumError, OSError) as error:
         return [], _reason(error, path)
     # A library below the readers may stumble over a broken file in ways nobody foresaw; a night's run must not end
@@ -137,14 +137,21 @@ def _answer(
 
 def _row(path: str, spectrum: Spectrum, prediction: Prediction, crosscheck: bool) -> Row:
     row = {"path": path, "object_id": spectrum.object_id, "snr": spectrum.snr}
-    if ZWarn.NODATA in prediction.zwarn:
-        low, high = prediction.survey.wave_range
-        error = f"no usable pixel between {low:.0f} and {high:.0f} A, where survey {prediction.survey.name} looks"
-        return {**row, "zwarn": int(prediction.zwarn), "error": f"{error}; check the wavelength unit"}
-    if not prediction.p.sum() > 0.5:  # NaN, from fluxes beyond float32
-        return {**row, "error": "the fluxes are too large for the network; check the flux unit and the bad pixels"}
+    if error := refusal(prediction):
+        return {**row, "zwarn": int(prediction.zwarn), "error": error}
     answered = answer_row(path, spectrum, prediction)
     return {**answered, **fit_row(templatefit.crosscheck(spectrum, prediction))} if crosscheck else answered
+
+
+def refusal(prediction: Prediction) -> str:
+    """Why a prediction is no answer, and what to check; empty when it is one."""
+    if ZWarn.NODATA in prediction.zwarn:
+        low, high = prediction.survey.wave_range
+        words = f"no usable pixel between {low:.0f} and {high:.0f} A, where survey {prediction.survey.name} looks"
+        return f"{words}; check the wavelength unit"
+    if not prediction.p.sum() > 0.5:  # NaN, from fluxes beyond float32
+        return "the fluxes are too large for the network; check the flux unit and the bad pixels"
+    return ""
 
 
 def check_separate(output: Path, files: Sequence[tuple[str, str]]) -> None:

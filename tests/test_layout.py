@@ -106,12 +106,17 @@ def test_no_imports_go_in_a_circle():
     assert left == {}
 
 
-def test_the_engine_knows_no_screen_but_for_the_page_of_an_evaluation():
-    """`gasnet evaluate --report` hands its numbers to the page's writer: one import, inside one function."""
+def test_the_engine_knows_no_screen_but_for_two_pages_that_commands_write():
+    """`gasnet evaluate --report` and `gasnet report` hand what they found to a page's writer, inside one function."""
+    pages = {
+        ("engine/cli/measures.py", "gasnet_app.evaluation_page"),
+        ("engine/cli/sharing.py", "gasnet_app.object_page"),
+    }
     known = {(name_of(p), m) for p in sources(ENGINE) for m in imported(p) if m.split(".")[0] in SCREEN}
-    assert known == {("engine/cli/measures.py", "gasnet_app.evaluation_page")}
-    at_import = [n for n in ast.parse((ENGINE / "cli/measures.py").read_text()).body if isinstance(n, ast.ImportFrom)]
-    assert [n.module for n in at_import if (n.module or "").startswith("gasnet_app")] == []
+    assert known == pages
+    for path, _ in pages:
+        at_import = [n for n in ast.parse((ROOT / path).read_text()).body if isinstance(n, ast.ImportFrom)]
+        assert [n.module for n in at_import if (n.module or "").startswith("gasnet_app")] == []
 
 
 def test_the_screen_knows_the_engines_front_door_only():
