@@ -10,7 +10,7 @@ import argparse
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -22,8 +22,10 @@ import engine
 from benchmarks.record import RESULTS, console, machine, write
 from engine.ensemble import Ensemble, load_ensemble
 from engine.evaluate.labels import POOLED, labelled
-from engine.mock import Simulator, sdss
+from engine.mock import Scene, Simulator, sdss
+from engine.mock.scene import StarRecipe, TableScene
 from engine.mock.templates import shifted
+from engine.prediction import C_KMS
 from engine.templatefit import CrossCheck
 
 FloatArray = NDArray[np.float64]
@@ -40,10 +42,12 @@ class Truth:
 
 
 @contextlib.contextmanager
-def exact_labels() -> Iterator[None]:
+def exact_labels(scene: Scene) -> Iterator[None]:
     """Mocks whose redshift is the simulated one, not one as a pipeline would have measured it."""
     kept = dict(sdss.LABEL_SCATTER)
     sdss.LABEL_SCATTER.update(dict.fromkeys(kept, 0.0))
+    if isinstance(scene, TableScene):
+        scene.recipes = [r if isinstance(r, StarRecipe) else replace(r, scatter=0.0) for r in scene.recipes]
     try:
         yield
     finally:
@@ -51,18 +55,14 @@ def exact_labels() -> Iterator[None]:
 
 
 def mocks(survey: engine.Survey, templates: Path | None, split: str, n: int, seed: int) -> list[Truth]:
-    """n galaxies and quasars of a split, and a quarter as many stars with radial velocities, seen by SDSS."""
-    simulator = Simulator(survey, templates, split, n_pool=800)
-    scene = simulator.scene
-    assert isinstance(scene, sdss.SdssScene)
-    with exact_labels():
-        rng = np.random.default_rng(seed)
+    """n galaxies and quasars of a split, a quarter as many stars with radial velocities, as the survey sees them."""
+    scene = Simulator(survey, templates, split, n_pool=800).scene
+    rng = np.random.default_rng(seed)
+    with exact_labels(scene):
         batch = scene.make(rng.permutation(np.resize(np.array(survey.extragalactic), n)), rng)
-    m = n // 4
-    flux, velocity = scene.stars.draw(rng.integers(0, len(sdss.SDSS_TYPES), m), rng)
-    seen = scene.observe(
-        shifted(flux, np.arange(m), velocity, scene.grid), np.clip(np.exp(rng.normal(np.log(28), 0.8, m)), 3, 120), rng
-    )
+    light, velocity = starlight(scene, n // 4, rng)
+    snr = np.clip(np.exp(rng.normal(np.log(28), 0.8, n // 4)), 3, 120)
+    stars = scene.observe(light, snr, rng)
     wave = batch.wave
     found = [
         Truth(engine.Spectrum(wave, f, v, f"mock {i}"), survey.classes[label].spectype, survey.names[label], float(z))
@@ -70,17 +70,29 @@ def mocks(survey: engine.Survey, templates: Path | None, split: str, n: int, see
     ]
     return found + [
         Truth(engine.Spectrum(wave, f, v, f"star {i}"), "STAR", "", float(z))
-        for i, (f, v, z) in enumerate(zip(seen.flux, seen.ivar, velocity, strict=True))
+        for i, (f, v, z) in enumerate(zip(stars.flux, stars.ivar, velocity, strict=True))
     ]
 
 
-def real(folder: Path) -> list[Truth]:
-    """The pooled set of `gasnet validate`."""
+def starlight(scene: Scene, n: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], FloatArray]:
+    """Noise-free stars of a scene's kinds (n, light_grid.n), and the redshifts of their radial velocities (n,)."""
+    if isinstance(scene, sdss.SdssScene):
+        rest, velocity = scene.stars.draw(rng.integers(0, len(sdss.SDSS_TYPES), n), rng)
+    else:
+        assert isinstance(scene, TableScene)
+        pools = [pool for r in scene.recipes if isinstance(r, StarRecipe) for pool in r.pools]
+        rest = np.concatenate([scene.stars.draw(pools[k % len(pools)], 1, rng) for k in range(n)])
+        velocity = rng.normal(0, 100 / C_KMS, n)
+    return shifted(rest, np.arange(n), velocity, scene.light_grid), np.asarray(velocity)
+
+
+def real(folder: Path, group: str = POOLED) -> list[Truth]:
+    """A group of `gasnet validate`, by default the pooled set."""
     left_out: list[tuple[str, str]] = []
     return [
         Truth(item.spectrum, item.label.spectype, "", item.label.z)
         for item in labelled(folder, left_out)
-        if item.group == POOLED
+        if item.group == group
     ]
 
 
@@ -140,16 +152,17 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks crosscheck", description=__doc__)
     parser.add_argument("--templates", type=Path, help="folder of templates; default $GASNET_TEMPLATES")
     parser.add_argument("--real", type=Path, help="folder of labelled real spectra")
+    parser.add_argument("--group", default=POOLED, help="which of them, as `gasnet validate` names them")
     parser.add_argument("--n", type=int, default=1200, help="mock galaxies and quasars")
     parser.add_argument("--split", default="test", help="train, validation or test")
     parser.add_argument("--seed", type=int, default=2026)
-    parser.add_argument("--model", default="sdss")
+    parser.add_argument("--model", default="sdss", help="a survey, or a model of it")
     parser.add_argument("--doubts", action="store_true", help="list what does not agree")
     options = parser.parse_args(arguments)
     ensemble = load_ensemble(options.model)
     sets = {f"mock, {options.split}": mocks(ensemble.survey, options.templates, options.split, options.n, options.seed)}
     if options.real:
-        sets["real, pooled"] = real(options.real)
+        sets[f"real, {options.group}"] = real(options.real, options.group)
     report: dict[str, object] = {"machine": machine()}
     for title, truths in sets.items():
         table, seconds, doubts = rows(truths, ensemble)

@@ -39,7 +39,7 @@ LINE_GROUPS: tuple[Mapping[str, float], ...] = (
     {"Ha": 1.0}, {"N_II_6585": 1.0, "N_II_6550": 0.338}, {"S_II_6718": 1.0}, {"S_II_6733": 1.0},
     {"O_I_6302": 1.0, "O_I_6366": 0.33}, {"S_III_9071": 1.0},
 )  # fmt: skip
-LINE_SIGMAS = (75.0, 135.0, 260.0)  # km/s, the instrument included; widths in between are mixtures
+LINE_SIGMAS = (45.0, 85.0, 140.0, 260.0)  # km/s, the instrument included; widths in between are mixtures
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,9 +24,14 @@ STEP = 1e-4  # dex: one pixel, 69 km/s
 BLOCK = 2048  # pixels
 MOST_COLUMNS = 32  # components of a basis, the polynomial, the flux
 WIDENED = 3.0  # coefficients may scatter this much more than those of the mocks
-LINE_EW, TILT = 60.0, 0.15  # prior scatter: rest equivalent width of narrow lines in A, polynomial relative to the flux
+TILT = 0.15  # prior scatter of the polynomial, relative to the flux
+# Prior scatter of narrow lines, rest equivalent width in A: a galaxy has weak ones or strong ones. With the wide prior
+# alone the noise of faint passive galaxies passes for lines.
+LINE_EWS = (3.0, 60.0)
 FOREST = 0.4  # scatter of the Lyman-alpha forest, relative to the flux around it
 LAGS = 3  # neighbouring pixels whose noise may be correlated
+OUTLYING = 4.0  # residuals beyond, in sigma, are cosmic rays and the like
+LEAST_CORRELATION = 0.5
 C_KMS = 299792.458
 
 
@@ -109,6 +114,8 @@ class Window:
         self.n_good = int(good.sum())
         self.weight, self.trust = _weights(ivar, basis.misfit * data.level[self.kept])
         self.squares = self.flux**2
+        typical = np.sqrt(self.weight[good]) * data.level[self.kept][good]
+        self.snr = max(float(np.median(typical)), 1e-3) if self.n_good else math.nan
         self.forest: FloatArray | None = None
         if basis.spectype == "QSO":
             self.forest, self.trust_forest = _weights(ivar, FOREST / math.sqrt(basis.bin) * data.level[self.kept])
@@ -169,18 +176,34 @@ class Window:
             normal[:n, n:] = across.T
         if not self.amplitude:
             self.amplitude = max(abs(right[0]) / normal[0, 0], normal[0, 0] ** -0.5)
-        prior = self.prior(k, n, n + lines)
-        normal.ravel()[:: n + lines + 1] += prior
+        squares = float(weight @ self.squares)
+        trust = float(self.trust[-1] - self.trust[blue] + (self.trust_forest[blue] if blue else 0.0))
+        fits = [
+            self._evidence(normal, right, squares, trust, self.prior(k, n, n + lines, width))
+            for width in (LINE_EWS if lines else LINE_EWS[:1])
+        ]
+        best = min(fits, key=lambda fit: fit.score)
+        if len(fits) == 1:
+            return best
+        # Either is as likely: the mean of their evidences.
+        worse = max(fits, key=lambda fit: fit.score)
+        return best._replace(score=best.score - 2 * math.log(0.5 + 0.5 * math.exp(0.5 * (best.score - worse.score))))
+
+    def _evidence(
+        self, normal: FloatArray, right: FloatArray, squares: float, trust: float, prior: FloatArray
+    ) -> Solved:
+        """The fit by its normal equations (upper triangle) and one prior; squares : weighted sum of flux^2."""
+        normal = normal.copy()
+        normal.ravel()[:: len(prior) + 1] += prior
         # The transpose lies in memory as LAPACK wants it; it reads the triangle that is filled.
         factor, failed = dpotrf(normal.T, lower=1, clean=0, overwrite_a=1)
         if failed:
             raise np.linalg.LinAlgError(f"{self.data.spectrum.object_id}: the template fit's normal matrix is singular")
         coefficients = dpotrs(factor, right, lower=1)[0]
-        fitted = float(weight @ self.squares - coefficients @ right)
+        fitted = squares - float(coefficients @ right)
         occam = 2 * np.log(factor.diagonal()).sum() - np.log(prior).sum()
         chi2 = fitted - float((prior * coefficients**2).sum())
-        trust = self.trust[-1] - self.trust[blue] + (self.trust_forest[blue] if blue else 0.0)
-        return Solved(fitted + float(occam) - float(trust), chi2, coefficients)
+        return Solved(fitted + float(occam) - trust, chi2, coefficients)
 
     def _line_products(
         self, step: int, rows: FloatArray, weight: FloatArray
@@ -199,14 +222,14 @@ class Window:
         across = shapes @ under.T
         return across[:, :-1], across[:, -1], (pairs @ weights).reshape(len(across), -1)
 
-    def prior(self, k: int, n: int, size: int) -> FloatArray:
+    def prior(self, k: int, n: int, size: int, line_ew: float) -> FloatArray:
         """(size,) inverse variance of the coefficients: mean, components, polynomial, lines."""
         a = self.amplitude
         prior = np.empty(size)
         prior[0] = (100 * a) ** -2
         prior[1:k] = (WIDENED * a) ** -2
         prior[k:n] = 1.0
-        prior[n:] = (LINE_EW * a) ** -2
+        prior[n:] = (line_ew * a) ** -2
         return prior
 
     def score(self, step: int) -> float:
@@ -223,6 +246,22 @@ class Window:
         inside = slice(*np.searchsorted(at, (start, start + self.flux.size)))
         flux[at[inside] - start] += coefficients[n:] @ shapes[phase][:, inside]
         return np.asarray(flux)
+
+    def correlation(self, step: int, apart: int) -> float:
+        """How much the variance of the redshift exceeds that of independent noise: pixels' noise correlates as the
+        residuals do, and counts as far as what moves with redshift is alike in neighbouring pixels."""
+        solved = self.solve(step)
+        root = np.sqrt(self.columns(step)[1])
+        residual = (self.flux - self.fitted(step, solved.coefficients)) * root
+        size = math.sqrt(float((residual**2).mean())) or 1.0
+        residual = np.clip(residual, -OUTLYING * size, OUTLYING * size)
+        slope = (self.fitted(step + apart, solved.coefficients) - self.fitted(step - apart, solved.coefficients)) * root
+
+        def alike(values: FloatArray, lag: int) -> float:
+            return float(values[lag:] @ values[:-lag]) / max(float(values @ values), 1e-30)
+
+        excess = 2 * sum(alike(residual, lag) * alike(slope, lag) for lag in range(1, LAGS + 1))
+        return max(LEAST_CORRELATION, 1 + excess)
 
     def model(self, step: int) -> FloatArray:
         """(n,) the fit on the pixels of the whole spectrum in its unit, NaN where nothing was fitted."""

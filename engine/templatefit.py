@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ MOST_STEPS = 24  # of a descent
 LEAST_PIXELS = 200  # good pixels that a fit needs
 LEAST_WEIGHT = 0.01  # of a peak of p(z) that is fitted
 CERTAIN = 16.0  # difference of scores, per reduced chi2, at which one redshift is preferred to another
-POOR = 2.0  # reduced chi2 beyond which no model fits
+POOR, MISSING = 2.0, 0.03  # reduced chi2 and missing flux beyond which no model fits
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,7 @@ class Fit:
         holds no minimum; chi2, dof : with errors that count what the basis lacks; score : -2 ln evidence
     model : (n,) flux on the spectrum's own pixels, NaN beyond the fitted ones
     reason : why there is no redshift, in words; empty when there is one
+    missing : rms of what neither the model nor the noise explains, relative to the flux
     """
 
     spectype: str
@@ -56,6 +57,7 @@ class Fit:
     score: float
     model: FloatArray
     reason: str = ""
+    missing: float = 0.0
 
     @property
     def reduced(self) -> float:
@@ -122,7 +124,7 @@ def _verdict(best: Fit, rivals: Sequence[Fit], delta: float) -> str:
         rival = rivals[0]
         where = "a star" if rival.spectype == "STAR" else f"{rival.spectype} at z = {rival.z:.4f}"
         return f"prefers the rival {where}"
-    if best.reduced > POOR:
+    if best.reduced > POOR and best.missing > MISSING:
         return f"poor fit: reduced chi2 {best.reduced:.1f}"
     return "agrees" if not delta < limit else "agrees, but a rival fits nearly as well"
 
@@ -168,7 +170,10 @@ def _fit(looks: _Looks, bases: tuple[Basis, ...], spectype: str, z: float) -> Fi
     best, apart = _descend(window, _vertex(steps, scan), (int(steps[0]), int(steps[-1])), spectype)
     score, chi2, coefficients = window.solve(best)
     dof = window.n_good - len(coefficients) - 1
-    found = Fit(spectype, z, math.nan, math.nan, chi2, dof, score, window.model(best), "no minimum in the window")
+    missing = math.sqrt(max(chi2 / dof - 1, 0.0)) / window.snr
+    found = Fit(
+        spectype, z, math.nan, math.nan, chi2, dof, score, window.model(best), "no minimum in the window", missing
+    )  # fmt: skip
     if not steps[0] < best < steps[-1]:
         return found
     return _refined(window, steps, scan, best, apart, found)
@@ -203,22 +208,33 @@ def _descend(window: Window, at: int, ends: tuple[int, int], spectype: str) -> t
 
 
 def _refined(window: Window, steps: NDArray[np.int64], scan: FloatArray, best: int, apart: int, found: Fit) -> Fit:
-    """Parabola through three scores around the best; other minima of the scan that are nearly as good widen the
-    error."""
+    """Parabola through three scores around the best, with the noise as it is: its size and correlation are those of
+    the residuals. Where it is wide the scores of the scan widen the error, and so do other minima nearly as good."""
     here = window.score(best)
     low, high = window.score(best - apart) - here, window.score(best + apart) - here
     curvature = (low + high) / 2  # of the score, per apart^2
     if min(low, high) < 0 or curvature <= 0:
         return found
     step = best + (low - high) / (4 * curvature) * apart
-    inflated = max(1.0, found.reduced)
-    variance = apart**2 / curvature * inflated
-    spacing = int(steps[1] - steps[0])
-    far = (np.abs(steps - best) > spacing) & (np.abs(steps - best) > 3 * math.sqrt(variance))
-    if far.any():
-        rise = scan[far] - scan.min()
-        share = np.exp(-0.5 * rise / inflated) * spacing / math.sqrt(2 * math.pi * variance)
-        variance += float((share * (steps[far] - step) ** 2).sum() / (1 + share.sum()))
+    noise = max(1.0, found.reduced) * window.correlation(best, apart)
+    variance = apart**2 / curvature * noise
+    spacing, away = int(steps[1] - steps[0]), steps - step
+    share = np.exp(-0.5 * np.maximum(scan - _lowest(scan), 0) / noise)
+    wide = float((share * away**2).sum() / max(share.sum(), 1e-9))
+    far = np.abs(away) > max(spacing, 3 * math.sqrt(variance))
+    share = share[far] * spacing / math.sqrt(2 * math.pi * variance)
+    variance += float((share * away[far] ** 2).sum() / (1 + share.sum()))
+    if math.sqrt(variance) > spacing / 2:  # the scan resolves it
+        variance = max(variance, wide)
     growth = 10.0 ** (step * STEP / PHASES)
     zerr = math.hypot(math.sqrt(variance) * STEP / PHASES * math.log(10), window.basis.floor_kms / C_KMS) * growth
-    return Fit(found.spectype, found.z_start, growth - 1, zerr, found.chi2, found.dof, here, found.model)
+    return replace(found, z=growth - 1, zerr=zerr, score=here, reason="")
+
+
+def _lowest(scan: FloatArray) -> float:
+    """The lowest score of a scan, between its steps."""
+    k = int(scan.argmin())
+    if not 0 < k < scan.size - 1:
+        return float(scan[k])
+    low, high = scan[k - 1] - scan[k], scan[k + 1] - scan[k]
+    return float(scan[k] - (low - high) ** 2 / (8 * (low + high)))

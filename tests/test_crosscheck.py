@@ -219,3 +219,41 @@ def test_the_catalogue_gets_the_fit_beside_the_networks_redshift(tmp_path: Path)
     assert set(FIT_COLUMNS) <= set(table.colnames)
     assert table["fit"][0]
     assert set(FIT_COLUMNS).isdisjoint(classify([tmp_path], ensemble).colnames)
+
+
+def test_a_bright_spectrum_is_not_poor_for_what_only_its_brightness_shows():
+    """One per cent off is reduced chi2 9 at a signal-to-noise ratio of 300, and no reason to doubt; half off is."""
+    rng = np.random.default_rng(2)
+    for amplitude, poor in ((0.01, False), (0.5, True)):
+        bright = seen(snr=300)
+        wiggle = 1 + amplitude * np.repeat(rng.normal(size=bright.flux.size // 10), 10)
+        fit = crosscheck(bright.with_(flux=bright.flux * wiggle), asked(0.1), BASES)
+        assert fit.fit.reduced > 2
+        assert fit.verdict.startswith("poor fit") == poor
+
+
+def test_correlated_noise_widens_the_error():
+    """Neighbouring pixels that share their noise know less than they seem to."""
+    errors = {}
+    for shared in (0.0, 0.6):
+        noise = np.random.default_rng(3).normal(size=SDSS_WAVE.size + 1)
+        noise = (noise[1:] + shared * noise[:-1]) / np.hypot(1, shared)
+        clean = seen(snr=1e6)
+        sigma = np.median(clean.flux) / 6
+        spectrum = clean.with_(flux=clean.flux + sigma * noise, ivar=np.full(noise.size, sigma**-2))
+        errors[shared] = crosscheck(spectrum, asked(0.1), BASES).fit.zerr
+    assert 1.05 < errors[0.6] / errors[0.0] < 1.6
+
+
+def test_noise_of_a_galaxy_without_lines_does_not_pass_for_lines():
+    """Errors of faint passive galaxies: with lines as strong as a starburst's at hand, every spike would be one."""
+    mean = load_bases()[0].components[0]
+    clean = np.interp(SDSS_WAVE, GRID.wave * 1.1, mean)
+    ivar = np.full(clean.size, (2 / np.median(clean)) ** 2)
+    off = []
+    for seed in range(30):
+        noise = np.random.default_rng(seed).normal(size=clean.size) / np.sqrt(ivar)
+        fit = crosscheck(Spectrum(SDSS_WAVE, clean + noise, ivar, "passive"), asked(0.1), load_bases()).fit
+        off.append((fit.z - 0.1) / fit.zerr)
+    assert np.nanstd(off) < 1.5
+    assert np.isfinite(off).sum() > 25
