@@ -137,11 +137,11 @@ def test_models_lists_what_is_there(run, monkeypatch, tmp_path, model):
     assets = tmp_path / "assets"
     (assets / "models").mkdir(parents=True)
     (assets / "surveys").symlink_to(Path(cli.__file__).parents[2] / "assets" / "surveys")
-    (assets / "models" / "sdss-matched-v2").symlink_to(model)
+    (assets / "models" / "sdss-matched-v3").symlink_to(model)
     monkeypatch.setenv("GASNET_ASSETS", str(assets))
     code, out, _ = run("models")
     assert code == 0
-    line = next(line for line in out.splitlines() if "sdss-matched-v2" in line)
+    line = next(line for line in out.splitlines() if "sdss-matched-v3" in line)
     assert "matched" in line
     assert "current" in line
 
