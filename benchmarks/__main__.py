@@ -16,6 +16,7 @@ TABLES = {
     "uncertainty": "benchmarks.uncertainty",
     "outliers": "benchmarks.outliers",
     "finetune": "benchmarks.finetune",
+    "explorer": "benchmarks.explorer",
 }
 
 
