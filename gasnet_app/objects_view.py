@@ -67,8 +67,8 @@ class ObjectsView:
         self.hint = theme.html('<div class="quiet">SDSS, DESI, LAMOST, 6dFGS, FITS, ECSV, CSV</div>',
                                margin=(0, 8))  # fmt: skip
         self.reading = theme.html(margin=(0, 8), css_classes=["reading"])
-        self.stop = pn.widgets.Button(label="Cancel", width=70, margin=(0, 8), stylesheets=[theme.CONTROL_CSS],
-                                      css_classes=["stop-reading"])  # fmt: skip
+        self.stop = pmui.Button(label="Cancel", variant="text", size="small", margin=(0, 8),
+                                sx={"textTransform": "none"}, css_classes=["stop-reading"])  # fmt: skip
         self.queue = pn.Row(self.reading, self.stop, visible=False, sizing_mode="stretch_width", margin=0)
         self.search = pmui.TextInput(label="Filter", placeholder="id, file or class", size="small", margin=(4, 8),
                                      sizing_mode="stretch_width", css_classes=["search"])  # fmt: skip

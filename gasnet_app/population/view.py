@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import panel as pn
+import panel_material_ui as pmui
 
 from engine import ArchiveError, CatalogueError, IdentifierError, Population, coverage, fetch, resolve, write_catalogue
 from gasnet_app import theme
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 TABLE_WIDTH = 380
 PAGE_SIZE = 50
 GOOD = 0.003
+SMALL_BUTTON: dict[str, Any] = {"variant": "outlined", "size": "small", "sx": {"textTransform": "none",
+                                "fontSize": theme.SMALL, "padding": "1px 6px", "lineHeight": 1.9}}  # fmt: skip
 # Set, not left to Panel: it takes a column's kind from the first table that it sees.
 FORMATS = {"object": {"type": "plaintext"}, "class": {"type": "plaintext"}}
 EVERY = "all classes"
@@ -54,7 +57,8 @@ class PopulationView:
         self.words = theme.html(margin=(4, 8), css_classes=["population-words"])
         self.said = theme.html(margin=(0, 8), css_classes=["population-said"])
         self.empty = theme.html(EMPTY, margin=(24, 24))
-        self.grid = pn.Column(sizing_mode="stretch_both", margin=0, css_classes=["population-plots"])
+        self.grid = pn.Column(sizing_mode="stretch_both", margin=0, css_classes=["population-plots"],
+                              styles={"min-width": "0"})  # fmt: skip
         self._build_controls()
         left = pn.Column(
             self.dropper, self.words, self.said, pn.Row(self.search, self.kind, sizing_mode="stretch_width", margin=0),
@@ -62,7 +66,8 @@ class PopulationView:
             pn.Row(self.format, self.save, sizing_mode="stretch_width", margin=0), width=TABLE_WIDTH, margin=0,
             sizing_mode="stretch_height", styles={"flex": f"0 0 {TABLE_WIDTH}px"},
         )  # fmt: skip
-        self.view = pn.Row(left, pn.Column(self.empty, self.grid, sizing_mode="stretch_both", margin=0),
+        self.view = pn.Row(left, pn.Column(self.empty, self.grid, sizing_mode="stretch_both", margin=0,
+                                           styles={"min-width": "0"}),
                            sizing_mode="stretch_both", margin=0, css_classes=["population"])  # fmt: skip
         explorer.param.watch(later(self._arrived), ["population", "records", "tab"])
         self._arrived()
@@ -76,7 +81,7 @@ class PopulationView:
         self.search = pn.widgets.TextInput(placeholder="id contains", width=160, **css)
         self.kind = pn.widgets.Select(options=[EVERY], sizing_mode="stretch_width", **css)
         self.order = pn.widgets.Select(options=SORTS, value="", sizing_mode="stretch_width", **css)
-        self.clear = pn.widgets.Button(label="Choose all", width=90, **css)
+        self.clear = pmui.Button(label="Choose all", width=90, margin=(2, 8), **SMALL_BUTTON)
         self.format = pn.widgets.Select(options=["ecsv", "csv", "fits", "parquet"], width=90, **css)
         self.save = pn.widgets.FileDownload(callback=self.export, filename="selection.ecsv", label="Export", **css,
                                             sizing_mode="stretch_width")  # fmt: skip
@@ -126,12 +131,12 @@ class PopulationView:
         for plot in self.plots:
             plot.listen(self.brush, self._tapped)
             plot.apply(self.palette)
+        # Without a least width of 0 a plot keeps the width that it has had, and pushes its neighbours out of the page.
+        room: dict[str, Any] = {"sizing_mode": "stretch_both", "margin": 0, "styles": {"min-width": "0"}}
         panes = [pn.Column(theme.html(f'<div class="heading">{WORDS[p.name]}</div>', margin=(0, 8)),
-                           pn.pane.Bokeh(p.figure, sizing_mode="stretch_both", margin=0),
-                           sizing_mode="stretch_both", margin=0) for p in self.plots]  # fmt: skip
+                           pn.pane.Bokeh(p.figure, **room), **room) for p in self.plots]  # fmt: skip
         half = -(-len(panes) // 2)
-        self.grid.objects = [pn.Row(*row, sizing_mode="stretch_both", margin=0)
-                             for row in (panes[:half], panes[half:]) if row]  # fmt: skip
+        self.grid.objects = [pn.Row(*row, **room) for row in (panes[:half], panes[half:]) if row]
         names = [] if population is None else sorted(set(population.texts["class"].tolist()) - {""})
         self.kind.param.update(options=[EVERY, *names], value=EVERY)
         self._choose()
