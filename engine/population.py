@@ -144,7 +144,8 @@ def _text(column: Iterable) -> NDArray[np.str_]:
 
 
 def _number(column: Iterable) -> Numbers:
-    return np.ma.filled(np.ma.asarray(column).astype(float), np.nan)
+    # A plain array: of astropy's columns Bokeh cannot make a message.
+    return np.asarray(np.ma.filled(np.ma.asarray(column).astype(float), np.nan))
 
 
 def unique_keys(ids: NDArray[np.str_]) -> NDArray[np.str_]:

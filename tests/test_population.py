@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.table import Table
+from bokeh.document import Document
 from bokeh.events import SelectionGeometry
 from test_app import Desk, loaded
 
@@ -58,6 +59,19 @@ def test_a_catalogue_is_told_from_a_spectrum_and_read_whole(ending: str, tmp_pat
 @pytest.mark.parametrize("text", ["wave,flux,ivar\n1,2,3\n", "1 2\n3 4\n", ""])
 def test_a_spectrum_or_nothing_is_no_catalogue(text: str):
     assert not looks_like_catalogue(io.BytesIO(text.encode()), "a.csv")
+
+
+def test_numbers_are_plain_arrays_that_can_be_sent_to_a_browser(tmp_path: Path):
+    write_catalogue(catalogue(), tmp_path / "night.csv")
+    numbers = read_population(tmp_path / "night.csv").numbers
+    assert {type(values) for values in numbers.values()} == {np.ndarray}
+
+
+def test_two_sessions_draw_plots_of_their_own():
+    for _ in range(2):  # a model in two documents is an error
+        document = Document()
+        for plot in page(catalogue()).plots:
+            document.add_root(plot.figure)
 
 
 def test_missing_columns_are_named_with_what_is_needed():

@@ -19,7 +19,7 @@ Mask = NDArray[np.bool_]
 FEW = 5000  # up to here each object is a point; above, a picture of counts
 BINS = (140, 110)
 BARS = 60
-POWER = CustomJSTickFormatter(code="return Number(Math.pow(10, tick).toPrecision(2)).toString()")
+POWER = "return Number(Math.pow(10, tick).toPrecision(2)).toString()"
 
 
 def extent(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -100,7 +100,7 @@ class Cloud(Plot):
                          y_range=Range1d(low_y, high_y))  # fmt: skip
         for axis, letter in ((self.figure.xaxis, "x"), (self.figure.yaxis, "y")):
             if letter in log:
-                axis.formatter = POWER
+                axis.formatter = CustomJSTickFormatter(code=POWER)
         self.good = np.isfinite(x) & np.isfinite(y)
         self.points = len(x) <= FEW
         if self.points:
