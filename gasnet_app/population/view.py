@@ -131,15 +131,15 @@ class PopulationView:
         for plot in self.plots:
             plot.listen(self.brush, self._tapped)
             plot.apply(self.palette)
+        names = [] if population is None else sorted(set(population.texts["class"].tolist()) - {""})
+        self.kind.param.update(options=[EVERY, *names], value=EVERY)
+        self._choose()  # before the figures are sent: they arrive with their data, not as empty axes
         # Without a least width of 0 a plot keeps the width that it has had, and pushes its neighbours out of the page.
         room: dict[str, Any] = {"sizing_mode": "stretch_both", "margin": 0, "styles": {"min-width": "0"}}
         panes = [pn.Column(theme.html(f'<div class="heading">{WORDS[p.name]}</div>', margin=(0, 8)),
                            pn.pane.Bokeh(p.figure, **room), **room) for p in self.plots]  # fmt: skip
         half = -(-len(panes) // 2)
         self.grid.objects = [pn.Row(*row, **room) for row in (panes[:half], panes[half:]) if row]
-        names = [] if population is None else sorted(set(population.texts["class"].tolist()) - {""})
-        self.kind.param.update(options=[EVERY, *names], value=EVERY)
-        self._choose()
 
     # ---- choosing ----------------------------------------------------------------------------------------------------
 
