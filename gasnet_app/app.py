@@ -22,7 +22,7 @@ from gasnet_app.pages import Page, Pages
 from gasnet_app.population import PopulationView
 from gasnet_app.quiet_tables import QuietTables
 from gasnet_app.redshift_view import RedshiftView
-from gasnet_app.spectrum_view import SpectrumView
+from gasnet_app.spectrum import SpectrumView
 from gasnet_app.state import Explorer
 from gasnet_app.why import WhyView
 from gasnet_app.worker import Worker, first_survey, shared_worker

@@ -20,6 +20,8 @@ HELP = (
     ("↑ ↓", "step ten times larger, smaller"),
     ("l", "lines: major, all, none"),
     ("m", "smoothing"),
+    ("i", "closer look at what the answer rests on; tap the spectrum to choose and name a feature"),
+    ("Esc", "close it; else show hidden regions again"),
     ("f", "flagged objects only"),
     ("/", "search"),
     ("0 to 4", "inspect: quality, then on to the next without one"),
@@ -39,7 +41,7 @@ class Keyboard(JSComponent):
     inspecting = param.Boolean(False, doc="The keys of inspection count")
 
     _esm = """
-    const WANTED = ["n", "p", "[", "]", "l", "m", "f", "/", "?"]
+    const WANTED = ["n", "p", "[", "]", "l", "m", "i", "f", "/", "?", "Escape"]
     const INSPECTING = ["0", "1", "2", "3", "4", "r", "c", "s", "z", "u", "t"]
     export function render({model}) {
       const find = (name) => {
@@ -112,6 +114,13 @@ class Keyboard(JSComponent):
             e.lines = kinds[(kinds.index(e.lines) + 1) % len(kinds)]
         elif key == "m":
             e.smoothing = SMOOTHING[(SMOOTHING.index(e.smoothing) + 1) % len(SMOOTHING)]
+        elif key == "i":
+            e.param.update(closer=not e.closer, feature=None)
+        elif key == "Escape":
+            if e.closer:
+                e.param.update(closer=False, feature=None)
+            else:
+                e.hidden = ()
         elif key == "f":
             e.flagged_only = not e.flagged_only
         elif key == "/":

@@ -16,7 +16,7 @@ from gasnet_app import theme
 from gasnet_app.objects_view import ObjectsView
 from gasnet_app.records import Record
 from gasnet_app.redshift_view import RedshiftView
-from gasnet_app.spectrum_view import SpectrumView
+from gasnet_app.spectrum import SpectrumView
 from gasnet_app.state import Explorer
 from gasnet_app.worker import shared_worker
 

@@ -53,6 +53,10 @@ class Explorer(param.Parameterized):
     hidden: tuple[tuple[float, float], ...] = param.ClassSelector(
         class_=tuple, default=(), doc="Regions of the object shown that its what-if answer does without: vacuum, A"
     )
+    closer: bool = param.Boolean(False, doc="A feature of the spectrum is looked at closely")
+    feature: float | None = param.Number(
+        None, allow_None=True, doc="Which: vacuum, observed frame, A; None for what the answer rests on most"
+    )
     queue: tuple[str, ...] = param.ClassSelector(class_=tuple, default=(), doc="Keys in the order of inspection")
     prediction: Prediction | None = param.Parameter(None)
     saliency: Saliency | None = param.Parameter(None)
@@ -184,7 +188,7 @@ class Explorer(param.Parameterized):
         self._generation += 1
         mine, record = self._generation, self.records[key]
         if key != self.selected:
-            self.hidden = ()
+            self.param.update(hidden=(), feature=None)
         if record.spectrum is None:
             stage = Stage("failed", f"{record.error}")
             quiet = Stage("empty", "No spectrum, no answer.")

@@ -90,6 +90,11 @@ def html(text: str = "", **params: Any) -> pn.pane.HTML:
     return pn.pane.HTML(text, **{"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [TEXT_CSS], **params})
 
 
+def tip(text: str) -> str:
+    """What a plot says under the mouse, in the page's small type; @names are columns of what is under it."""
+    return f'<span style="font:{SMALL} {FONT.replace(chr(39), "")};font-variant-numeric:tabular-nums">{text}</span>'
+
+
 def heading(text: str) -> pn.pane.HTML:
     """The small title of a part of a column."""
     return html(f'<div class="heading">{text}</div>')

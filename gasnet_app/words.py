@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from engine import Spectrum
+from engine import CrossCheck, Spectrum
 
 
 def z_text(z: float, zerr: float = float("nan")) -> str:
@@ -14,6 +14,13 @@ def z_text(z: float, zerr: float = float("nan")) -> str:
     leading = math.floor(math.log10(zerr))
     digits = min(max(-leading + (zerr / 10.0**leading < 1.95), 1), 6)
     return f"{z:.{digits}f} ± {max(zerr, 10.0**-digits):.{digits}f}"
+
+
+def fit_words(check: CrossCheck) -> str:
+    """The template fit in one phrase: its redshift with formal error, and its verdict."""
+    if not math.isfinite(check.fit.z):
+        return f"template fit: {check.verdict}"
+    return f"template fit z = {z_text(check.fit.z, check.fit.zerr)}, {check.verdict}"
 
 
 def short_class(name: str) -> str:

@@ -42,7 +42,8 @@ from gasnet_app.objects_view import ObjectsView, failures_html, table
 from gasnet_app.pdf_plot import pdf_columns
 from gasnet_app.records import Answer, Record
 from gasnet_app.redshift_view import RedshiftView, choose_peak, flags_html
-from gasnet_app.spectrum_view import SpectrumView, flux_columns, flux_label, robust_limits, smoothed
+from gasnet_app.spectrum import SpectrumView
+from gasnet_app.spectrum.columns import flux_columns, flux_label, robust_limits, smoothed
 from gasnet_app.state import Explorer
 from gasnet_app.words import headline, z_text
 from gasnet_app.worker import Worker
@@ -265,7 +266,7 @@ def test_lines_follow_z_and_the_choice_of_lines():
     majors = len(v.lines.data["rest"])
     e.z = 0.25
     assert np.allclose(v.lines.data["wave"], v.lines.data["rest"] * 1.25)
-    assert v.slider.value == pytest.approx(math.log1p(0.25))
+    assert v.controls.slider.value == pytest.approx(math.log1p(0.25))
     e.lines = "all"
     assert len(v.lines.data["rest"]) == len(LINES) > majors
     e.lines = "none"
@@ -304,7 +305,11 @@ def test_one_hot_pixel_does_not_flatten_the_spectrum_but_a_line_is_kept():
 
 def test_an_empty_band_is_never_sent_to_the_browser():
     v = view(explorer())  # Bokeh paints a varea_step without points for ever
-    assert all(len(values) > 1 for source in (v.flux, v.saliency) for values in source.data.values())
+    assert all(
+        len(values) > 1
+        for source in (v.flux, v.strips.saliency, v.arms.source, v.overlay.source)
+        for values in source.data.values()
+    )
 
 
 def test_both_axes_are_shown_and_name_their_frame():
@@ -318,8 +323,8 @@ def test_both_axes_are_shown_and_name_their_frame():
 
 def test_saliency_is_scaled_and_its_strongest_line_named():
     v = view(loaded())
-    assert v.saliency.data["dz"].max() == pytest.approx(1.0)
-    assert list(v.named["dz"].data["name"]) == ["Hα"]
+    assert v.strips.saliency.data["dz"].max() == pytest.approx(1.0)
+    assert list(v.strips.named["dz"].data["name"]) == ["Hα"]
 
 
 def test_a_failed_file_shows_its_reason_and_no_spectrum():
@@ -480,7 +485,8 @@ def test_another_survey_answers_for_every_object_anew():
     assert e.prediction is not None
     assert e.prediction.survey.name == "coarse"
     assert "GALAXY" in view.what.object
-    assert spectrum_view.typed.high == max(c.z_range[1] for c in OtherDesk.survey.classes if c.z_range)
+    farthest = max(c.z_range[1] for c in OtherDesk.survey.classes if c.z_range)
+    assert spectrum_view.controls.slider.end == pytest.approx(math.log1p(farthest))
 
 
 def test_an_answer_of_the_survey_before_is_dropped():

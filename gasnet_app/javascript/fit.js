@@ -1,4 +1,4 @@
-// Vertical limits from the unmasked pixels in view: the same rule as robust_limits in spectrum_view.py.
+// Vertical limits from the unmasked pixels in view: the same rule as robust_limits in spectrum/columns.py.
 // Arguments: source (flux), flux (figure).
 const {wave, flux: value, low, high} = source.data
 const seen = [], sigma = []

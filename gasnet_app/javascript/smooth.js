@@ -1,4 +1,4 @@
-// Flux and sigma under a box of n pixels weighted by inverse variance: the same rule as smoothed in spectrum_view.py.
+// Flux and sigma under a box of n pixels weighted by inverse variance: the same rule as smoothed in spectrum/columns.py.
 // Arguments: measured (source, as in the file), shown (source that is drawn), flux (figure).
 const width = Number(cb_obj.value)
 const {wave, flux: value, low, high, masked} = measured.data

@@ -20,10 +20,9 @@ from engine import CrossCheck, Line, Prediction, Saliency, Spectrum, load_lines,
 from gasnet_app.class_plot import class_rows
 from gasnet_app.object_page.plots import Plots
 from gasnet_app.object_page.style import CSS, SCRIPT, THEME
-from gasnet_app.overlay import fit_words
 from gasnet_app.redshift_view import flags_html, what_html, where_html
 from gasnet_app.theme import hues
-from gasnet_app.words import headline, short_class, z_text
+from gasnet_app.words import fit_words, headline, short_class, z_text
 
 LONGEST_NAME = 100
 BOKEH = Resources(mode="inline", components=["bokeh", "bokeh-widgets"])

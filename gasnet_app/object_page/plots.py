@@ -10,10 +10,12 @@ from bokeh.models import ColumnDataSource, CustomJS, Model, Span
 
 from engine import CrossCheck, Line, Prediction, Saliency, Spectrum
 from gasnet_app import theme
-from gasnet_app.overlay import line_columns
 from gasnet_app.pdf_plot import PdfPlot
 from gasnet_app.records import DONE, Record
-from gasnet_app.spectrum_view import JAVASCRIPT, LINE_SETS, SpectrumView
+from gasnet_app.spectrum import SpectrumView
+from gasnet_app.spectrum.columns import line_columns
+from gasnet_app.spectrum.controls import LINE_SETS
+from gasnet_app.spectrum.view import script
 from gasnet_app.state import Explorer
 from gasnet_app.worker import Worker
 
@@ -40,11 +42,12 @@ class Plots:
         self.pdf.show(prediction)
         self.pdf.apply(self.palette)
         self._answer_in_the_browser(lines, prediction.best_z)
-        view = self.view
-        shown = [view.line_choice, view.kernel_choice, *([view.overlay.button] if check is not None else [])]
-        controls = (view.typed, view.back, view.forth, view.step, view.slider, *shown)
+        view, known = self.view, self.view.controls
+        view.figure.toolbar.tools.remove(view.hidden.brush)  # nobody answers without a region here
+        shown = [known.line_choice, known.kernel_choice, *([view.overlay.button] if check is not None else [])]
+        controls = (known.typed, known.back, known.forth, known.step, known.slider, *shown)
         self.roots: list[Model] = [
-            column(view.figure, *view.strips.values(), sizing_mode="stretch_both", name="plots"),
+            column(view.figure, *view.strips.figures.values(), sizing_mode="stretch_both", name="plots"),
             row(*controls, sizing_mode="stretch_width", name="controls"),
         ]
         if prediction.row(prediction.best) is not None:
@@ -52,17 +55,16 @@ class Plots:
 
     def _answer_in_the_browser(self, lines: Sequence[Line], z: float) -> None:
         """Scripts for what a session answers by Python: line sets, smoothing, a click on a peak of p(z)."""
-        view = self.view
+        view, known = self.view, self.view.controls
         sets = {key: ColumnDataSource(line_columns(lines, z, key, self.palette)) for key, _ in LINE_SETS}
         choose = "lines.data = {...sets[cb_obj.value].data}; slider.properties.value.change.emit()"  # put in place
-        args = {"lines": view.lines, "sets": sets, "slider": view.slider}
-        view.line_choice.js_on_change("value", CustomJS(args=args, code=choose))
+        args = {"lines": view.lines, "sets": sets, "slider": known.slider}
+        known.line_choice.js_on_change("value", CustomJS(args=args, code=choose))
         smooth = {"shown": view.flux, "measured": ColumnDataSource(dict(view.flux.data)), "flux": view.figure}
-        code = (JAVASCRIPT / "smooth.js").read_text()
-        view.kernel_choice.js_on_change("value", CustomJS(args=smooth, code=code))
+        known.kernel_choice.js_on_change("value", script("smooth.js", **smooth))
         nearest = """
             const peaks = Array.from(source.data.z)
             if (peaks.length) slider.value = Math.log1p(peaks.reduce(
                 (a, b) => Math.abs(a - cb_obj.x) <= Math.abs(b - cb_obj.x) ? a : b))"""
-        peaks = {"source": self.pdf.sources["peaks"], "slider": view.slider}
+        peaks = {"source": self.pdf.sources["peaks"], "slider": known.slider}
         self.pdf.figure.js_on_event("tap", CustomJS(args=peaks, code=nearest))

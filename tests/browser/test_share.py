@@ -12,7 +12,7 @@ from test_explorer import assert_lines_at, lines, shown_z, type_z
 from test_object_page import witnesses
 
 from gasnet_app.object_page import write_page
-from gasnet_app.spectrum_view import flux_columns
+from gasnet_app.spectrum.columns import flux_columns
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
