@@ -16,6 +16,7 @@ TABLES = {
     "uncertainty": "benchmarks.uncertainty",
     "outliers": "benchmarks.outliers",
     "finetune": "benchmarks.finetune",
+    "whatif": "benchmarks.whatif",
     "explorer": "benchmarks.explorer",
 }
 

@@ -7,12 +7,19 @@ from collections.abc import Sequence
 import panel as pn
 from bokeh.models import Span
 
-from engine import Line, Prediction, Spectrum, standing, why
+from engine import Line, Prediction, Spectrum, solutions, standing, why
 from gasnet_app import theme
 from gasnet_app.class_plot import HEIGHT, ClassPlot
 from gasnet_app.pdf_plot import PdfPlot
 from gasnet_app.state import Explorer
 from gasnet_app.words import z_text
+
+ODD = (
+    "It looks less like the classes than 98 of 100 mock spectra of its type and SNR do, large faults included: perhaps "
+    "an object of none of them, two in one fibre, or bad data. Class and z say what it resembles most."
+)
+MOST_RIVALS = 2
+RIVAL = 0.02  # probability of a peak that is told
 
 
 def what_html(prediction: Prediction) -> str:
@@ -20,8 +27,9 @@ def what_html(prediction: Prediction) -> str:
     name = pn.util.escape(prediction.class_name)
     p, std = prediction.p[prediction.best], prediction.p_std[prediction.best]
     covers = pn.util.escape(prediction.survey.classes[prediction.best].covers)
+    badge = f'<span class="badge" title="{ODD}">none of these?</span>' if prediction.ood_flag else ""
     return (
-        f'<div class="big class-name" title="{covers}">{name}</div>'
+        f'<div class="big"><span class="class-name" title="{covers}">{name}</span>{badge}</div>'
         f'<div class="quiet">{prediction.spectype} &middot; probability {p:.2f} ± {std:.2f} among '
         f"{len(prediction.p_members)} members</div>"
     )
@@ -34,6 +42,17 @@ def where_html(prediction: Prediction, lines: Sequence[Line]) -> str:
     number = "0 (star)" if prediction.spectype == "STAR" else z_text(prediction.best_z, prediction.best_zerr)
     sentence = pn.util.escape(standing(prediction, lines))
     return f'<div class="big z-value" title="{full}">z = {number}</div><div class="{kind}">{sentence}</div>'
+
+
+def rivals_html(prediction: Prediction, lines: Sequence[Line]) -> str:
+    """The redshifts that p(z) leaves open beside the best, each with the mistaken line that would lead to it."""
+    rivals = [s for s in solutions(prediction, lines)[1:] if s.weight >= RIVAL][:MOST_RIVALS]
+    told = [
+        f"<div>or z = {s.z:.4f}, {100 * s.weight:.0f} %, {s.members} of {len(prediction.p_members)} members: "
+        f"{pn.util.escape(s.words)}</div>"
+        for s in rivals
+    ]
+    return f'<div class="quiet rivals">{"".join(told)}</div>' if told else ""
 
 
 def flags_html(prediction: Prediction, spectrum: Spectrum | None) -> str:
@@ -50,7 +69,7 @@ class RedshiftView:
     def __init__(self, explorer: Explorer, lines: Sequence[Line], marker: Span) -> None:
         self.explorer, self.lines = explorer, list(lines)
         self.palette = theme.palette(False)
-        self.what, self.where, self.why, self.flags = (theme.html() for _ in range(4))
+        self.what, self.where, self.rivals, self.why, self.flags = (theme.html() for _ in range(5))
         self.classes = ClassPlot()
         self.pdf = PdfPlot(marker)
         self.pdf.figure.on_event("tap", lambda event: choose_peak(explorer, event.x))
@@ -60,7 +79,7 @@ class RedshiftView:
         self.bars = pn.Column(bar_pane, height=HEIGHT, sizing_mode="stretch_width")
         pdf = pn.Column(self.pdf_pane, height=170, sizing_mode="stretch_width")
         self.view = pn.Column(
-            theme.heading("What"), self.what, self.bars, theme.heading("Where"), self.where, pdf,
+            theme.heading("What"), self.what, self.bars, theme.heading("Where"), self.where, pdf, self.rivals,
             theme.heading("Why"), self.why, theme.heading("Flags"), self.flags,
             width=300, sizing_mode="stretch_height", scroll="y-auto", css_classes=["answer"],
             margin=(0, 8), styles={"flex": "0 0 300px"},
@@ -76,10 +95,11 @@ class RedshiftView:
             kind = "bad" if stage.state == "failed" else "quiet"
             dots = " …" if stage.state == "waiting" else ""
             self.what.object = f'<div class="{kind}">{pn.util.escape(stage.words)}{dots}</div>'
-            self.where.object = self.flags.object = ""
+            self.where.object = self.rivals.object = self.flags.object = ""
         else:
             record = self.explorer.record
             self.what.object, self.where.object = what_html(found), where_html(found, self.lines)
+            self.rivals.object = rivals_html(found, self.lines)
             self.flags.object = flags_html(found, record.spectrum if record else None)
         self._draw()
 

@@ -105,9 +105,12 @@ TEXT_CSS = f"""
 .heading {{ font-size: {SMALL}; letter-spacing: .06em; text-transform: uppercase; opacity: .65; margin: 8px 0 2px; }}
 .big {{ font-size: {LARGE}; font-weight: 600; }}
 .quiet {{ opacity: .75; font-size: {SMALL}; }}
+.small {{ font-size: {SMALL}; }}
 .line {{ white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }}
 .facts span {{ margin-left: 16px; opacity: .85; }}
 .bad, .unstable {{ color: var(--danger-bg-color); }}
+.badge {{ font-size: {SMALL}; font-weight: 400; color: var(--danger-bg-color); border: 1px solid; border-radius: 3px;
+  padding: 0 4px; margin-left: 8px; vertical-align: 2px; white-space: nowrap; cursor: help; }}
 ul {{ margin: 0; padding: 0; list-style: none; }}
 ul.failures {{ font-size: {SMALL}; }}
 ul.failures li {{ margin-bottom: 4px; overflow-wrap: anywhere; }}

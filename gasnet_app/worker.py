@@ -43,6 +43,7 @@ Wanted = Callable[[], bool]
 Regions = Sequence[tuple[float, float]]
 
 NEAREST = 5  # objects that are listed
+OWN = 2  # of them loaded ones, where there are any: these can be opened, however near the mock spectra lie
 MOST_TRACED = 4  # spectra whose members' saliencies are kept, most of a megabyte each
 
 
@@ -156,7 +157,8 @@ def _nearest(found: Prediction, others: Mapping[str, Answer], exemplars: Exempla
             for n in exemplars.nearest(found.fingerprint, NEAREST)
             for k in [int(n.key)]
         ]
-    return tuple(sorted(near, key=lambda n: n.distance)[:NEAREST])
+    rest = sorted(near[OWN:], key=lambda n: n.distance)[: NEAREST - len(near[:OWN])]
+    return tuple(sorted([*near[:OWN], *rest], key=lambda n: n.distance))
 
 
 @functools.cache

@@ -13,9 +13,21 @@ import numpy as np
 import pytest
 from test_app import LINES, Desk, prediction, spectrum
 
-from engine import Ensemble, MemberAnswer, Prediction, Rung, Saliency, Spectrum, SpectrumError, ZWarn, load_survey
+from engine import (
+    Ensemble,
+    Exemplars,
+    MemberAnswer,
+    Prediction,
+    Rung,
+    Saliency,
+    Spectrum,
+    SpectrumError,
+    ZWarn,
+    load_survey,
+)
 from gasnet_app import theme
 from gasnet_app.records import Answer
+from gasnet_app.redshift_view import rivals_html, what_html
 from gasnet_app.state import Explorer
 from gasnet_app.why import WhatIf, WhyView
 from gasnet_app.why.answer_pane import AnswerPane, answer_html, question
@@ -357,10 +369,34 @@ def test_a_click_on_a_neighbour_shows_it_and_on_a_mock_does_nothing():
     assert list(table(what_if.nearest).iloc[0]) == ["mock", "QSO", "2.1000", "0.70"]
 
 
+def test_what_can_be_opened_is_listed_however_near_the_mock_spectra_lie(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+):
+    mocks = Exemplars(np.zeros((9, 128), np.float32), np.full(9, 11), np.full(9, 2.1), np.full(9, 8.0))
+    monkeypatch.setattr(worker, "_exemplars", lambda: mocks)
+    others = {k: replace(Answer.of(prediction()), fingerprint=np.full(128, 1.0, np.float32)) for k in "abc"}
+    near = asyncio.run(worker.nearest(prediction(fingerprint=np.zeros(128, np.float32)), others))
+    assert [n.key for n in near] == ["", "", "", "a", "b"]
+    assert (near[0].class_name, near[0].z) == ("QSO", 2.1)
+
+
+def test_rival_redshifts_are_told_with_the_line_that_leads_to_them():
+    rival = 6564.61 * 1.1 / 5008.24 - 1
+    grid = prediction().z_grid
+    shape = np.exp(-(((grid - 0.1) / 1e-3) ** 2)) + 0.3 * np.exp(-(((grid - rival) / 1e-3) ** 2))
+    found = prediction(pdf=np.tile(shape / (shape * np.gradient(grid)).sum(), (6, 1)))
+    words = rivals_html(found, LINES)
+    assert f"or z = {rival:.3f}"[:-1] in words
+    assert "0 of 3 members: Hα read as [O III] 5008" in words
+    assert rivals_html(prediction(best="STAR_F5"), LINES) == ""
+
+
 def test_an_object_of_none_of_the_classes_wears_a_badge_in_words():
     odd = prediction(ood=0.7, ood_flag=True, zwarn=ZWarn.NONE_OF_THESE)
     assert "Perhaps none of the classes" in badge_html(odd)
     assert "score +0.7" in badge_html(odd)
+    assert "none of these?" in what_html(odd)
+    assert "badge" not in what_html(prediction())
     assert "One of the classes" in badge_html(prediction(ood=-1.0))
     assert "no score" in badge_html(prediction())
 

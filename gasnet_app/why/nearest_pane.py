@@ -10,6 +10,7 @@ import panel as pn
 
 from engine import Prediction
 from gasnet_app import theme
+from gasnet_app.redshift_view import ODD
 from gasnet_app.turn import later
 from gasnet_app.why.what_if import WhatIf
 from gasnet_app.words import short_class
@@ -67,9 +68,6 @@ def badge_html(prediction: Prediction) -> str:
     if prediction.ood != prediction.ood:
         return '<div class="quiet">This model has no score of none-of-these.</div>'
     if prediction.ood_flag:
-        return (
-            '<div class="bad"><b>Perhaps none of the classes.</b> It looks less like them than 98 of 100 mock spectra '
-            f"of its type and SNR do (score {prediction.ood:+.1f}, flagged above 0). Class and z say what it resembles "
-            "most.</div>"
-        )
+        score = f"(score {prediction.ood:+.1f}, flagged above 0)"
+        return f'<div class="bad small"><b>Perhaps none of the classes</b> {score}. {ODD}</div>'
     return f'<div class="quiet">One of the classes, by its looks: score {prediction.ood:+.1f}, flagged above 0.</div>'
