@@ -56,9 +56,10 @@ class Bench(Desk):
 
     async def _turn(self, what: str, of: object, wanted: Wanted) -> bool:
         self.questions.append((what, of))
+        begun = wanted()  # as the engine does: what has begun is not given up
         if self.slow is not None:
             await self.slow.wait()
-        return wanted()
+        return begun
 
     async def altered(self, s: Spectrum, hidden: Regions, factor: float, wanted: Wanted) -> Prediction | None:
         if not await self._turn("altered", (tuple(hidden), round(factor, 3)), wanted):
@@ -66,11 +67,12 @@ class Bench(Desk):
         if any(high - low > 5000 for low, high in hidden):
             raise SpectrumError("the regions hide every usable pixel. Take one of them back")
         best, z = ("QSO", 0.4) if hidden else ("GALAXY_STARFORMING", 0.1)
-        return prediction(z=z, best=best, robust=factor == 1.0, snr=14.0 / factor)
+        return prediction(z=z, best=best, robust=factor == 1.0, snr=14.0 / factor, object_id=s.object_id)
 
     async def ladder(self, s: Spectrum, hidden: Regions, wanted: Wanted) -> tuple[Rung, ...] | None:
         answer = await self._turn("ladder", tuple(hidden), wanted)
-        return tuple(Rung(f, 14 / f, prediction(robust=f < 3)) for f in (1.0, 2.0, 4.0)) if answer else None
+        steps = [(f, prediction(robust=f < 3, object_id=s.object_id)) for f in (1.0, 2.0, 4.0)]
+        return tuple(Rung(f, 14 / f, found) for f, found in steps) if answer else None
 
     async def members(self, s: Spectrum, class_index: int, wanted: Wanted) -> tuple[Saliency, ...] | None:
         answer = await self._turn("members", s.object_id, wanted)
@@ -184,6 +186,11 @@ def test_a_dragged_slider_is_followed_without_queueing_what_it_passed():
 def test_an_answer_for_another_object_is_dropped_and_the_noise_goes_back():
     what_if = opened("a", "b")
     e, bench = what_if.explorer, what_if.explorer.worker
+    shown: list[tuple[str, str]] = []
+    what_if.param.watch(lambda event: shown.append((e.selected, event.new.object_id)) if event.new else None, "altered")
+    what_if.param.watch(
+        lambda event: shown.append((e.selected, event.new[0].prediction.object_id)) if event.new else None, "ladder"
+    )
 
     async def leave() -> None:
         bench.slow = asyncio.Event()  # type: ignore[attr-defined]
@@ -197,6 +204,7 @@ def test_an_answer_for_another_object_is_dropped_and_the_noise_goes_back():
         await settle()
 
     asyncio.run(leave())
+    assert shown == [("b", "b")]
     assert (what_if.factor, e.hidden, what_if.altered) == (1.0, (), None)
     assert [near.key for near in what_if.nearest] == ["a"]
 
@@ -276,7 +284,7 @@ def test_a_member_that_stands_apart_is_marked():
     )
     html = members_html(answers, ())
     assert html.count('class="apart"') == 2
-    assert '<span class="apart">QSO</span> 0.60' in html
+    assert '<span class="apart">QSO</span></td><td>0.60' in html
     assert "Hα, [O III] 5008" in html
     assert members_html((), ()) == ""
 
@@ -394,7 +402,7 @@ def test_rival_redshifts_are_told_with_the_line_that_leads_to_them():
 def test_an_object_of_none_of_the_classes_wears_a_badge_in_words():
     odd = prediction(ood=0.7, ood_flag=True, zwarn=ZWarn.NONE_OF_THESE)
     assert "Perhaps none of the classes" in badge_html(odd)
-    assert "score +0.7" in badge_html(odd)
+    assert "score +0.70" in badge_html(odd)
     assert "none of these?" in what_html(odd)
     assert "badge" not in what_html(prediction())
     assert "One of the classes" in badge_html(prediction(ood=-1.0))

@@ -32,11 +32,11 @@ def members_html(members: Sequence[MemberAnswer], looks: Sequence[Looks]) -> str
         rests = pn.util.escape(", ".join(member.rests_on))
         picture = curve_svg(looks[k]) if k < len(looks) else ""
         rows.append(
-            f"<tr><td>{member.number}</td><td>{name} {member.p:.2f}</td><td>{z}</td>"
+            f"<tr><td>{member.number}</td><td>{name}</td><td>{member.p:.2f}</td><td>{z}</td>"
             f'<td class="picture" title="{rests}">{picture}</td><td class="rests" title="{rests}">{rests}</td></tr>'
         )
     reach = f"{looks[0].wave_min:.0f}–{looks[0].wave_max:.0f} Å" if looks else ""
-    head = f"<tr><th></th><th>class, p</th><th>z</th><th>{reach}</th><th>rests on</th></tr>"
+    head = f"<tr><th></th><th>class</th><th>p</th><th>z</th><th>{reach}</th><th>rests on</th></tr>"
     return f'<table class="members">{head}{"".join(rows)}</table>'
 
 
@@ -73,10 +73,11 @@ def _css(palette: theme.Palette) -> str:
 table {{ border-collapse: collapse; width: 100%; table-layout: fixed; }}
 th {{ text-align: left; font-weight: 400; opacity: .75; }}
 th, td {{ padding: 0 6px 0 0; line-height: 17px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }}
-th:nth-child(1) {{ width: 22px; }}
-th:nth-child(2) {{ width: 104px; }}
-th:nth-child(3) {{ width: 48px; }}
-th:nth-child(5) {{ width: 92px; }}
+th:nth-child(1) {{ width: 20px; }}
+th:nth-child(2) {{ width: 86px; }}
+th:nth-child(3) {{ width: 28px; }}
+th:nth-child(4) {{ width: 44px; }}
+th:nth-child(6) {{ width: 90px; }}
 tr + tr {{ border-top: 1px solid {palette.hairline}; }}
 svg {{ display: block; width: 100%; height: 15px; fill: {palette.accent}; }}
 .apart {{ color: {palette.rival}; font-weight: 600; }}

@@ -68,6 +68,6 @@ def badge_html(prediction: Prediction) -> str:
     if prediction.ood != prediction.ood:
         return '<div class="quiet">This model has no score of none-of-these.</div>'
     if prediction.ood_flag:
-        score = f"(score {prediction.ood:+.1f}, flagged above 0)"
+        score = f"(score {prediction.ood:+.2f}, flagged above 0)"
         return f'<div class="bad small"><b>Perhaps none of the classes</b> {score}. {ODD}</div>'
-    return f'<div class="quiet">One of the classes, by its looks: score {prediction.ood:+.1f}, flagged above 0.</div>'
+    return f'<div class="quiet">One of the classes, by its looks: score {prediction.ood:+.2f}, flagged above 0.</div>'
