@@ -183,7 +183,7 @@ def test_the_title_of_a_picture_says_object_model_z_and_flags():
     for word in ("GALAXY_STARFORMING (p 0.88)", "z = 0.10000 ± 0.00013", "sdss-test-v3", "zwarn 0"):
         assert word in answer
     assert v.picture.title.data["answer"] == [answer]
-    assert file_stem(e) == "751-52251-160_GALAXY_STARFORMING_z0.10000"
+    assert file_stem(e) == "751-52251-160_GALAXY_STARFORMING"
 
 
 def test_a_file_name_holds_nothing_that_leads_elsewhere():

@@ -23,7 +23,7 @@ const sizes = words.map((text, i) => {
 function save(blob) {
   const link = document.createElement("a")
   link.href = URL.createObjectURL(blob)
-  link.download = `${file}.${kind}`
+  link.download = `${file}_z${z.toFixed(5)}.${kind}`
   link.click()
   setTimeout(() => URL.revokeObjectURL(link.href), 10000)
 }

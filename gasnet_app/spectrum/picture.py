@@ -30,11 +30,9 @@ def title_words(explorer: Explorer) -> tuple[str, str]:
 
 
 def file_stem(explorer: Explorer) -> str:
-    """Name of a picture's file without its ending: object, class, z."""
-    record, found, z = explorer.record, explorer.prediction, explorer.z
-    words = [record.key if record else "spectrum"]
-    if found is not None and z is not None:
-        words += [found.class_name, f"z{z:.5f}"]
+    """Name of a picture's file before the z of the lines and its ending: object and class."""
+    record, found = explorer.record, explorer.prediction
+    words = [record.key if record else "spectrum"] + ([found.class_name] if found is not None else [])
     return UNSAFE.sub("-", "_".join(words)).strip("-.")[:120] or "spectrum"
 
 
