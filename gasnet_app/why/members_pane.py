@@ -73,11 +73,11 @@ def _css(palette: theme.Palette) -> str:
 table {{ border-collapse: collapse; width: 100%; table-layout: fixed; }}
 th {{ text-align: left; font-weight: 400; opacity: .75; }}
 th, td {{ padding: 0 6px 0 0; line-height: 17px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }}
-th:nth-child(1) {{ width: 20px; }}
-th:nth-child(2) {{ width: 86px; }}
-th:nth-child(3) {{ width: 28px; }}
-th:nth-child(4) {{ width: 44px; }}
-th:nth-child(6) {{ width: 90px; }}
+th:nth-child(1) {{ width: 23px; }}
+th:nth-child(2) {{ width: 94px; }}
+th:nth-child(3) {{ width: 34px; }}
+th:nth-child(4) {{ width: 52px; }}
+th:nth-child(6) {{ width: 86px; }}
 tr + tr {{ border-top: 1px solid {palette.hairline}; }}
 svg {{ display: block; width: 100%; height: 15px; fill: {palette.accent}; }}
 .apart {{ color: {palette.rival}; font-weight: 600; }}

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from test_explorer import MODEL
+from test_spectrum_page import WHERE
 
 from tests.browser.conftest import ROOT, Served
 
@@ -20,7 +22,7 @@ def served(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     server.stop()
 
 
-def test_hide_add_noise_and_open_a_neighbour(page_of_its_own: Page):
+def test_hide_brush_add_noise_and_open_a_neighbour(page_of_its_own: Page):
     page = page_of_its_own
     expect(page.locator(".headline b")).to_have_text("90067-90000-9", timeout=60_000)
     expect(page.locator(".flips")).to_contain_text("times the noise", timeout=60_000)
@@ -29,6 +31,15 @@ def test_hide_add_noise_and_open_a_neighbour(page_of_its_own: Page):
     page.locator(".bk-btn", has_text="Hα").first.click()
     expect(page.locator(".changed")).to_contain_text("Without 6", timeout=30_000)
     page.locator(".bk-btn", has_text="show all").first.click()
+    expect(page.locator(".changed")).to_contain_text("the answer follows", timeout=30_000)
+
+    page.evaluate(f"() => {{ ({MODEL})('brush').active = true }}")
+    page.mouse.move(*page.evaluate(WHERE, ["flux", 6550]))
+    page.mouse.down()
+    page.mouse.move(*page.evaluate(WHERE, ["flux", 6850]), steps=4)
+    page.mouse.up()
+    expect(page.locator(".changed")).to_contain_text("Without 65", timeout=30_000)
+    page.keyboard.press("Escape")
     expect(page.locator(".changed")).to_contain_text("the answer follows", timeout=30_000)
 
     handle = page.locator(".why-page .noUi-handle")
