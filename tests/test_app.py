@@ -150,7 +150,8 @@ def test_an_answer_that_comes_too_late_is_not_shown():
         e = loaded_async = explorer()
         e.worker.gate = asyncio.Event()  # type: ignore[attr-defined]
         first = asyncio.create_task(loaded_async.load([Path("slow.fits"), Path("b.fits")]))
-        await asyncio.sleep(0.01)
+        while "b" not in e.records:
+            await asyncio.sleep(0.001)
         await e.select("b")
         e.z = 0.4
         e.worker.gate.set()  # type: ignore[attr-defined]
