@@ -8,8 +8,6 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from rich.table import Table
 
 from benchmarks.record import RESULTS, console, machine, read, write
-from tests.browser.conftest import CHROMIUM, FLAGS, ROOT, Served
+from tests.browser.conftest import CHROMIUM, FLAGS, ROOT, Served, opened
 
 # One step of the slider per frame, as a hand does it; frames are counted by the browser.
 DRAG = """(frames) => new Promise((done) => {
@@ -52,16 +50,10 @@ NEXT = """(key) => new Promise((done, failed) => {
     look() })"""
 
 
-@contextmanager
-def opened(browser: Browser, server: Served) -> Iterator[Page]:
-    """A page in a context of its own, with every sample answered."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    page.goto(server.url)
+def settle(page: Page) -> None:
+    """Wait until every sample is answered."""
     page.locator(".why").first.wait_for(timeout=120_000)
     page.wait_for_timeout(3000)
-    yield page
-    context.close()
 
 
 def frame_rate(page: Page, frames: int = 90) -> float:
@@ -88,12 +80,12 @@ def resident(pid: int) -> float:
 def one_page(browser: Browser, server: Served) -> dict[str, float]:
     """What one reader alone waits for."""
     with opened(browser, server) as page:
+        settle(page)
         rate = frame_rate(page)
         ahead = steps(page, "nnnnnn", 1500)  # the next one was asked about meanwhile
         back = steps(page, "pppp", 300)
         page.reload()
-        page.locator(".why").first.wait_for(timeout=60_000)
-        page.wait_for_timeout(3000)
+        settle(page)
         hasty = steps(page, "nnnnnnn", 0)  # faster than looking ahead
     return {
         "z drag (frames/s)": rate,

@@ -8,12 +8,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from engine.prediction import Prediction, ZWarn
+from engine.prediction import C_KMS, Prediction, ZWarn
 from engine.spectrum import Label, Spectrum, SpectrumError
 from engine.survey import Survey, SurveyError, assets_dir, load_survey, survey_names
 
 if TYPE_CHECKING:
     from engine.archive import Ambiguous, ArchiveError, fetch
+    from engine.calibration.scores import coverage
     from engine.card import Section, card_sections
     from engine.catalogue import CatalogueError, write_catalogue
     from engine.ensemble import Ensemble, load_ensemble
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from engine.lines import Line, SkyFeature, load_lines, load_sky
     from engine.members import MemberAnswer, agreement, member_answers
     from engine.naming import Naming, feature_at, namings
-    from engine.population import Population, coverage, looks_like_catalogue, read_population
+    from engine.population import Population, looks_like_catalogue, read_population
     from engine.readers import read
     from engine.registry import ModelError, model_names
     from engine.templatefit import CrossCheck, Fit, crosscheck
@@ -66,7 +67,7 @@ _LAZY = {
     "CatalogueError": "engine.catalogue",
     "write_catalogue": "engine.catalogue",
     "Population": "engine.population",
-    "coverage": "engine.population",
+    "coverage": "engine.calibration.scores",
     "looks_like_catalogue": "engine.population",
     "read_population": "engine.population",
     "CrossCheck": "engine.templatefit",
@@ -94,6 +95,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "C_KMS",
     "FORMS",
     "Ambiguous",
     "ArchiveError",

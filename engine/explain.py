@@ -138,9 +138,8 @@ def _nearest(wave: float, z: float, lines: Sequence[Line]) -> str:
 
 def why(spectrum: Spectrum, prediction: Prediction, found: Saliency, lines: Sequence[Line]) -> str:
     """What the answer rests on: "z rests on Hα, [O III] 5008"."""
-    weight = found.dp if found.dz is None else found.dz
     subject = "The class" if found.dz is None else "z"
-    features = strongest(found.wave, pull(spectrum, found.wave, weight), prediction.best_z, lines)
+    features = strongest(found.wave, pull(spectrum, found.wave, found.main), prediction.best_z, lines)
     if not features:
         return f"{subject} rests on no single feature."
     named = ", ".join(dict.fromkeys(name for _, name in features if name))

@@ -16,6 +16,7 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 
 from engine.basis import LYMAN_ALPHA, PHASES, Basis
 from engine.grid import LogGrid, regrid
+from engine.prediction import C_KMS
 from engine.spectrum import Spectrum
 
 FloatArray = NDArray[np.float64]
@@ -32,7 +33,6 @@ FOREST = 0.4  # scatter of the Lyman-alpha forest, relative to the flux around i
 LAGS = 3  # neighbouring pixels whose noise may be correlated
 OUTLYING = 4.0  # residuals beyond, in sigma, are cosmic rays and the like
 LEAST_CORRELATION = 0.5
-C_KMS = 299792.458
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,11 @@ class Saliency:
     dp: FloatArray
     dz: FloatArray | None
 
+    @property
+    def main(self) -> FloatArray:
+        """(n,) what the answer rests on: the gradient of z, of the class for a star that has none."""
+        return self.dp if self.dz is None else self.dz
+
 
 def saliency(ensemble: Ensemble, spectrum: Spectrum, class_index: int) -> Saliency:
     """Saliency of one class for one spectrum, on the network's wavelength grid: the mean of the members'."""

@@ -72,6 +72,6 @@ def agreement(answers: Sequence[MemberAnswer]) -> str:
 
 
 def _features(spectrum: Spectrum, found: Saliency, z: float, lines: Sequence[Line]) -> tuple[str, ...]:
-    weight = pull(spectrum, found.wave, found.dp if found.dz is None else found.dz)
+    weight = pull(spectrum, found.wave, found.main)
     features = strongest(found.wave, weight, z, lines)
     return tuple(dict.fromkeys(name or f"{wave:.0f} Å" for wave, name in features))

@@ -57,12 +57,6 @@ class Population:
         return np.where(good, ndtr((true - z) / np.where(good, zerr, 1.0)), np.nan)
 
 
-def coverage(pit: Numbers, share: float) -> float:
-    """Share of objects whose true value lies in the central credible interval that should hold `share` of them."""
-    good = pit[np.isfinite(pit)]
-    return float(np.mean(np.abs(good - 0.5) <= share / 2)) if good.size else float("nan")
-
-
 def looks_like_catalogue(source: Path | io.BytesIO, name: str) -> bool:
     """True for a table of objects, by its column names: several of those needed, and no flux. Reads the header alone.
 

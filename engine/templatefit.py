@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.basis import BINS, PHASES, Basis, basis_for, load_bases
-from engine.fitwindow import C_KMS, STEP, Gridded, Window
-from engine.prediction import Prediction
+from engine.fitwindow import STEP, Gridded, Window
+from engine.prediction import C_KMS, Prediction
 from engine.spectrum import Spectrum
 
 FloatArray = NDArray[np.float64]

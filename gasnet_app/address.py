@@ -16,8 +16,8 @@ SHARED = ("selected", "z", "tab", "smoothing", "worker", "prediction")
 
 def words_of(explorer: Explorer) -> dict[str, Any]:
     """What of the session belongs into the address; None for what a link need not say."""
-    record, found = explorer.record, explorer.prediction
-    named = record is not None and record.spectrum is not None and not {"/", "\\"} & set(explorer.selected)
+    found = explorer.prediction
+    named = explorer.spectrum is not None and not {"/", "\\"} & set(explorer.selected)
     z = explorer.z
     told = z is not None and found is not None and abs(z - found.best_z) > 5e-7  # the answer's own z needs no telling
     return {

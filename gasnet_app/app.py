@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 
-import holoviews as hv
 import panel as pn
 import panel_material_ui as pmui
 from bokeh.models import Span
@@ -50,7 +49,6 @@ BAR = {
 def build_page(worker: Worker | None = None) -> pmui.Page:
     """A page for one session. Raises nothing for a missing model: the page says what is missing."""
     pn.extension("filedropper", "tabulator", notifications=True, reconnect=True, respect_explicit_sizing=True)
-    hv.extension("bokeh")
     explorer = Explorer(worker or shared_worker(first_survey()))
     sitting = Sitting(explorer)
     lines = load_lines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from gasnet_app import theme
-from gasnet_app.intake import MAX_FILE_TEXT, uploads
+from gasnet_app.intake import MAX_FILE_TEXT, Upload, uploads
 from gasnet_app.records import Record
 from gasnet_app.state import Explorer
 from gasnet_app.words import short_class, z_text
@@ -55,15 +56,28 @@ def _reason(record: Record) -> str:
     return record.error.removeprefix(record.file).lstrip(": ")
 
 
+def dropper(take: Callable[[list[Upload]], Awaitable[None]]) -> pn.widgets.FileDropper:
+    """The area that files are dropped on; they are handed to `take` as they come."""
+    area = pn.widgets.FileDropper(
+        multiple=True, layout="compact", max_file_size=MAX_FILE_TEXT, sizing_mode="stretch_width", height=56,
+        margin=(4, 8), css_classes=["dropper"], stylesheets=[theme.DROPPER_CSS],
+    )  # fmt: skip
+
+    async def dropped(_event: Any) -> None:
+        files = uploads(area.value)
+        area.value.clear()  # the bytes are in hand: do not keep them twice
+        await take(files)
+
+    area.param.watch(dropped, "value")
+    return area
+
+
 class ObjectsView:
     """The left column: drop area, samples, filters and table. Choosing a row asks the Explorer to show it."""
 
     def __init__(self, explorer: Explorer) -> None:
         self.explorer = explorer
-        self.dropper = pn.widgets.FileDropper(
-            multiple=True, layout="compact", max_file_size=MAX_FILE_TEXT, sizing_mode="stretch_width", height=56,
-            margin=(4, 8), css_classes=["dropper"], stylesheets=[theme.DROPPER_CSS],
-        )  # fmt: skip
+        self.dropper = dropper(explorer.load)
         self.hint = theme.html('<div class="quiet">SDSS, DESI, LAMOST, 6dFGS, FITS, ECSV, CSV</div>',
                                margin=(0, 8))  # fmt: skip
         self.reading = theme.html(margin=(0, 8), css_classes=["reading"])
@@ -93,7 +107,6 @@ class ObjectsView:
 
     def _wire(self) -> None:
         explorer = self.explorer
-        self.dropper.param.watch(self._on_drop, "value")
         self.search.link(explorer, value_input="search")
         self.flagged.link(explorer, value="flagged_only", bidirectional=True)
         self.table.on_click(self._on_click)
@@ -106,11 +119,6 @@ class ObjectsView:
         """The queue of files: which is being read, of how many, and a way out."""
         self.queue.visible = " of " in self.explorer.reading
         self.reading.object = f'<div class="quiet line">{pn.util.escape(self.explorer.reading)}</div>'
-
-    async def _on_drop(self, _event: Any) -> None:
-        files = uploads(self.dropper.value)
-        self.dropper.value.clear()  # the bytes are in hand: do not keep them twice
-        await self.explorer.load(files)
 
     async def _on_click(self, event: Any) -> None:
         await self.explorer.select(str(self.table.value.index[event.row]))

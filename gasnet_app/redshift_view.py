@@ -12,6 +12,7 @@ from gasnet_app import theme
 from gasnet_app.class_plot import HEIGHT, ClassPlot
 from gasnet_app.pdf_plot import PdfPlot
 from gasnet_app.state import Explorer
+from gasnet_app.turn import later
 from gasnet_app.words import z_text
 
 ODD = (
@@ -97,17 +98,16 @@ class RedshiftView:
             self.what.object = f'<div class="{kind}">{pn.util.escape(stage.words)}{dots}</div>'
             self.where.object = self.rivals.object = self.flags.object = ""
         else:
-            record = self.explorer.record
             self.what.object, self.where.object = what_html(found), where_html(found, self.lines)
             self.rivals.object = rivals_html(found, self.lines)
-            self.flags.object = flags_html(found, record.spectrum if record else None)
+            self.flags.object = flags_html(found, self.explorer.spectrum)
         self._draw()
 
     def _show_why(self) -> None:
         found, prediction, stage = self.explorer.saliency, self.explorer.prediction, self.explorer.saliency_stage
-        record = self.explorer.record
-        if found is not None and prediction is not None and record is not None and record.spectrum is not None:
-            sentence = why(record.spectrum, prediction, found, self.lines)
+        spectrum = self.explorer.spectrum
+        if found is not None and prediction is not None and spectrum is not None:
+            sentence = why(spectrum, prediction, found, self.lines)
             self.why.object = f'<div class="why">{pn.util.escape(sentence)}</div>'
         else:
             kind = "bad" if stage.state == "failed" else "quiet"
@@ -115,10 +115,10 @@ class RedshiftView:
             self.why.object = f'<div class="{kind}">{pn.util.escape(stage.words)}{dots}</div>'
 
     def _draw(self) -> None:
-        """Both pictures. Bokeh models may be touched only on the document's turn; answers arrive outside it."""
+        """Both pictures."""
         found = self.explorer.prediction
         self.bars.styles = {"visibility": "visible" if found else "hidden"}  # the place is kept
-        pn.state.execute(self._fill, schedule=True if pn.state.curdoc else "auto")
+        later(self._fill)()
 
     def _fill(self) -> None:
         self.classes.show(self.explorer.prediction)

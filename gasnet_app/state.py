@@ -84,6 +84,12 @@ class Explorer(param.Parameterized):
         return self.records.get(self.selected)
 
     @property
+    def spectrum(self) -> Spectrum | None:
+        """Its spectrum; None where nothing is shown, or a file that could not be read."""
+        record = self.record
+        return None if record is None else record.spectrum
+
+    @property
     def visible(self) -> list[Record]:
         """Records that pass the filters: failed files first, then flagged objects, then the rest, as they came."""
         wanted = self.search.strip().lower()
@@ -142,11 +148,8 @@ class Explorer(param.Parameterized):
             if population is not None:
                 self.param.update(population=population, tab="population")
                 return []
-        except CatalogueError as error:
-            return [Record(source.name, source.name, error=str(error))]
-        try:
             spectra = await self.worker.open(source)
-        except SpectrumError as error:
+        except (CatalogueError, SpectrumError) as error:
             return [Record(source.name, source.name, error=str(error))]
         room = MOST_OBJECTS - len(self.records)
         records = [Record(s.object_id or source.name, source.name, spectrum=s) for s in spectra[:room]]
@@ -155,9 +158,7 @@ class Explorer(param.Parameterized):
             records.append(Record(source.name, source.name, error=left))
         return records
 
-    def _with_keys(
-        self, file: str, records: Sequence[Record], waiting: Mapping[str, Record] = MappingProxyType({})
-    ) -> list[Record]:
+    def _with_keys(self, file: str, records: Sequence[Record], waiting: Mapping[str, Record]) -> list[Record]:
         """Keys are object ids. The same object of the same file is replaced; of another file it gets a number."""
         taken = {key: r.file for key, r in (*self.records.items(), *waiting.items())}
         keyed: list[Record] = []

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import holoviews as hv
 import numpy as np
 import pytest
 from bokeh.models import Span
@@ -52,11 +51,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")  # Panel 1
 
 SURVEY = load_survey("sdss")
 LINES = load_lines()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _pictures() -> None:
-    hv.extension("bokeh")  # build_page does this for a session
 
 
 def spectrum(object_id: str = "751-52251-160", **changes: object) -> Spectrum:
@@ -188,7 +182,7 @@ def test_two_objects_of_one_name_stay_two_rows_and_the_same_file_again_stays_one
     asyncio.run(e.load([Path("one/a.fits")]))
     assert list(e.records) == ["a"]
     record = Record("a", "other.fits", spectrum=spectrum("a"))
-    assert [r.key for r in e._with_keys("other.fits", [record, record])] == ["a (2)", "a (3)"]
+    assert [r.key for r in e._with_keys("other.fits", [record, record], {})] == ["a (2)", "a (3)"]
 
 
 def test_flagged_objects_come_first_and_filters_hold():

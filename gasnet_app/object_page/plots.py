@@ -10,12 +10,12 @@ from bokeh.models import ColumnDataSource, CustomJS, Model, Span
 
 from engine import CrossCheck, Line, Prediction, Saliency, Spectrum
 from gasnet_app import theme
+from gasnet_app.javascript import script
 from gasnet_app.pdf_plot import PdfPlot
 from gasnet_app.records import DONE, Record
 from gasnet_app.spectrum import SpectrumView
 from gasnet_app.spectrum.columns import line_columns
 from gasnet_app.spectrum.controls import LINE_SETS
-from gasnet_app.spectrum.view import script
 from gasnet_app.state import Explorer
 from gasnet_app.worker import Worker
 

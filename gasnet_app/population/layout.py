@@ -9,7 +9,7 @@ from gasnet_app.population.plots import Bars, Cloud, Confusion, Plot
 
 WORDS = {
     "z-z": "z against catalogue z", "n(z)": "n(z)", "sigma": "SNR against uncertainty of z", "confusion": "Confusion",
-    "classes": "Classes", "pit": "PIT of the true z", "sky": "Sky", "snr": "SNR",
+    "classes": "Classes", "pit": "PIT of the true z", "sky": "Sky",
 }  # fmt: skip
 
 

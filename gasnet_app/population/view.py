@@ -6,6 +6,7 @@ import asyncio
 import io
 import logging
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import panel_material_ui as pmui
 
 from engine import ArchiveError, CatalogueError, IdentifierError, Population, coverage, fetch, resolve, write_catalogue
 from gasnet_app import theme
-from gasnet_app.intake import MAX_FILE_TEXT, uploads
+from gasnet_app.intake import Upload
+from gasnet_app.objects_view import dropper
 from gasnet_app.population.layout import WORDS, plots_of
 from gasnet_app.population.loaded import export_table, of_records
 from gasnet_app.population.plots import Box, Cloud, Mask, Plot
@@ -73,10 +75,7 @@ class PopulationView:
         self._arrived()
 
     def _build_controls(self) -> None:
-        self.dropper = pn.widgets.FileDropper(
-            multiple=True, layout="compact", max_file_size=MAX_FILE_TEXT, sizing_mode="stretch_width", height=56,
-            margin=(4, 8), css_classes=["dropper"], stylesheets=[theme.DROPPER_CSS],
-        )  # fmt: skip
+        self.dropper = dropper(self._take)
         css = {"stylesheets": [theme.CONTROL_CSS], "margin": (2, 8)}
         self.search = pn.widgets.TextInput(placeholder="id contains", width=160, **css)
         self.kind = pn.widgets.Select(options=[EVERY], sizing_mode="stretch_width", **css)
@@ -93,7 +92,6 @@ class PopulationView:
             widths={"z": 66, "σ": 60, "SNR": 48, "class": 110}, header_align="left", css_classes=["chosen"],
             stylesheets=[theme.TABLE_CSS],
         )  # fmt: skip
-        self.dropper.param.watch(self._on_drop, "value")
         self.search.param.watch(later(self._choose), "value_input")
         self.kind.param.watch(later(self._choose), "value")
         self.order.param.watch(later(self._show_table), "value")
@@ -101,9 +99,7 @@ class PopulationView:
         self.format.param.watch(lambda e: self.save.param.update(filename=f"selection.{e.new}"), "value")
         self.table.on_click(self._on_row)
 
-    async def _on_drop(self, _event: Any) -> None:
-        files = uploads(self.dropper.value)
-        self.dropper.value.clear()
+    async def _take(self, files: Sequence[Upload]) -> None:
         self._say("")
         await self.explorer.load(files)
         records = self.explorer.records.values()
@@ -256,7 +252,8 @@ class PopulationView:
 def _held_words(population: Population, chosen: Mask) -> str:
     """How often the true redshift lies where it should, of what is chosen; nothing without labels."""
     pit = population.pit[chosen]
-    if not np.isfinite(pit).any():
+    pit = pit[np.isfinite(pit)]
+    if not pit.size:
         return ""
     n = population.numbers
     off = np.abs(n["z"] - n["z_true"])[chosen] / (1 + n["z_true"][chosen])

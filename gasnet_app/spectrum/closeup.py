@@ -40,12 +40,11 @@ def naming_text(naming: Naming, answered: bool) -> str:
 def main_feature(explorer: Explorer, lines: Sequence[Line]) -> float | None:
     """Observed wavelength (A) of what the answer rests on most; a strong line at z, or the middle, before the saliency
     is there; None without a spectrum."""
-    record, found, saliency = explorer.record, explorer.prediction, explorer.saliency
-    spectrum = record.spectrum if record is not None else None
+    spectrum, found, saliency = explorer.spectrum, explorer.prediction, explorer.saliency
     if spectrum is None:
         return None
     if found is not None and saliency is not None:
-        weight = pull(spectrum, saliency.wave, saliency.dp if saliency.dz is None else saliency.dz)
+        weight = pull(spectrum, saliency.wave, saliency.main)
         top = strongest(saliency.wave, weight, found.best_z, lines, 1)
         if top:
             return feature_at(spectrum, top[0][0])
@@ -96,9 +95,9 @@ class Closeup:
 
     def tap(self, wave: float) -> None:
         """Look at the feature nearest to a tap at an observed wavelength (A)."""
-        record = self.explorer.record
-        if record is not None and record.spectrum is not None:
-            self.explorer.param.update(closer=True, feature=feature_at(record.spectrum, wave))
+        spectrum = self.explorer.spectrum
+        if spectrum is not None:
+            self.explorer.param.update(closer=True, feature=feature_at(spectrum, wave))
 
     def close(self) -> None:
         """Put the card away."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bokeh.models import Button, ColumnDataSource, CustomAction, CustomJS
+from bokeh.models import Button, ColumnDataSource, CustomAction
 from bokeh.plotting import figure
 
 from gasnet_app import theme
+from gasnet_app.javascript import script
 from gasnet_app.state import Explorer
 from gasnet_app.words import headline, z_text
 
@@ -40,16 +41,16 @@ class Picture:
     """Saves the figures, one under the other, on the theme's ground. The browser draws it, and adds the z of the lines
     where they stand elsewhere than at the answer's."""
 
-    def __init__(self, explorer: Explorer, figures: Sequence[figure], code: str, z_slider: object) -> None:
+    def __init__(self, explorer: Explorer, figures: Sequence[figure], z_slider: object) -> None:
         self.explorer = explorer
         self.title = ColumnDataSource({k: [] for k in ("about", "answer", "z", "file", "ink", "ground")}, name="title")
         args = {"title": self.title, "figures": list(figures), "slider": z_slider, "font": theme.FONT}
-        scripts = {kind: CustomJS(args={**args, "kind": kind}, code=code) for kind in ("png", "svg")}
+        scripts = {kind: script("picture.js", kind=kind, **args) for kind in ("png", "svg")}
         self.tool = CustomAction(icon="save", description="Save a picture (PNG)", callback=scripts["png"])
         self.buttons = [Button(label=kind.upper(), width=44, margin=(4, 4), name=f"save {kind}",
                                stylesheets=[theme.CONTROL_CSS]) for kind in scripts]  # fmt: skip
-        for button, script in zip(self.buttons, scripts.values(), strict=True):
-            button.js_on_click(script)
+        for button, save in zip(self.buttons, scripts.values(), strict=True):
+            button.js_on_click(save)
 
     def show(self, palette: theme.Palette) -> None:
         """Keep the title at what the session holds."""

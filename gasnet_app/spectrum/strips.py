@@ -43,8 +43,8 @@ class Strips:
 
     def show(self) -> None:
         """Draw the saliency that the session holds, or nothing."""
-        found, prediction, record = self.explorer.saliency, self.explorer.prediction, self.explorer.record
-        if found is None or prediction is None or record is None or record.spectrum is None:
+        found, prediction, spectrum = self.explorer.saliency, self.explorer.prediction, self.explorer.spectrum
+        if found is None or prediction is None or spectrum is None:
             self.saliency.data = {k: NOTHING for k in ("wave", "zero", "dz", "dp")}
             for source in self.named.values():
                 source.data = {"wave": [], "name": []}
@@ -54,7 +54,7 @@ class Strips:
         scaled = {key: curve / (curve.max() or 1.0) for key, curve in curves.items()}
         self.saliency.data = {"wave": found.wave, "zero": zero, **scaled}
         for key, curve in curves.items():
-            weight = pull(record.spectrum, found.wave, curve)
+            weight = pull(spectrum, found.wave, curve)
             kept: list[tuple[float, str]] = []
             for wave, name in strongest(found.wave, weight, prediction.best_z, self.lines):
                 if name and all(abs(wave - other) > ROOM_FOR_NAME for other, _ in kept):

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import panel as pn
 from bokeh.core.properties import value
@@ -30,6 +28,7 @@ from bokeh.plotting import figure
 
 from engine import Line, load_sky
 from gasnet_app import theme
+from gasnet_app.javascript import script
 from gasnet_app.spectrum.closeup import Closeup
 from gasnet_app.spectrum.columns import NOTHING, flux_columns, flux_label, line_columns, robust_limits, typed_lines
 from gasnet_app.spectrum.controls import ROW, Controls
@@ -40,16 +39,10 @@ from gasnet_app.state import Explorer
 from gasnet_app.turn import later
 from gasnet_app.words import fit_words, headline
 
-JAVASCRIPT = Path(__file__).parents[1] / "javascript"
 UNFOCUS = """
     let at = document.activeElement
     while (at?.shadowRoot?.activeElement) at = at.shadowRoot.activeElement
     at?.blur()"""
-
-
-def script(name: str, **args: Any) -> CustomJS:
-    """One of the scripts of the browser with what it works on."""
-    return CustomJS(args=args, code=(JAVASCRIPT / name).read_text())
 
 
 class SpectrumView:
@@ -67,7 +60,7 @@ class SpectrumView:
         self._build_flux()
         self.strips = Strips(explorer, self.line_list, self.figure.x_range)
         figures = [self.figure, *self.strips.figures.values()]
-        self.picture = Picture(explorer, figures, (JAVASCRIPT / "picture.js").read_text(), self.controls.slider)
+        self.picture = Picture(explorer, figures, self.controls.slider)
         self.figure.add_tools(self.picture.tool)
         self._wire(marker)
         self.headline = theme.html(css_classes=["headline"], height=22, margin=(2, 8, 0, 8))
@@ -173,8 +166,7 @@ class SpectrumView:
     # ---- showing -------------------------------------------------------------------------------------------------
 
     def _show_spectrum(self) -> None:
-        record = self.explorer.record
-        spectrum = record.spectrum if record else None
+        spectrum = self.explorer.spectrum
         self.controls.show()
         self.arms.show(spectrum, self.explorer.smoothing)
         if spectrum is None:
@@ -183,8 +175,8 @@ class SpectrumView:
         columns = flux_columns(spectrum, self.explorer.smoothing)
         self.flux.data = columns
         start, end = float(spectrum.wave[0]), float(spectrum.wave[-1])
-        if self.flux.tags != [record.key if record else ""]:  # another object: show it whole; smoothing keeps the zoom
-            self.flux.tags = [record.key if record else ""]
+        if self.flux.tags != [self.explorer.selected]:  # another object: show it whole; smoothing keeps the zoom
+            self.flux.tags = [self.explorer.selected]
             self.figure.x_range.update(start=start, end=end, reset_start=start, reset_end=end)
             low, high = robust_limits(columns)
             self.figure.y_range.update(start=low, end=high, reset_start=low, reset_end=high)
@@ -222,8 +214,7 @@ class SpectrumView:
         self.headline.object = f'<div class="line"><b>{first}</b><span class="facts">{facts}</span></div>'
 
     def _show_fit(self) -> None:
-        record = self.explorer.record
-        self.overlay.show(record.spectrum if record else None, self.explorer.check)
+        self.overlay.show(self.explorer.spectrum, self.explorer.check)
         self._show_status()
 
     def _show_saliency(self) -> None:
@@ -235,8 +226,8 @@ class SpectrumView:
         self.hidden.show(self.explorer.hidden)
 
     def _look_closer(self) -> None:
-        record = self.explorer.record
-        wave = record.spectrum.wave if record is not None and record.spectrum is not None else (0.0, 0.0)
+        spectrum = self.explorer.spectrum
+        wave = (0.0, 0.0) if spectrum is None else spectrum.wave
         known = [*self.own, *self.line_list]
         self.closeup.show(known, self.controls.farthest(), (float(wave[0]), float(wave[-1])))
 

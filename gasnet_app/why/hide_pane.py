@@ -9,14 +9,13 @@ import panel as pn
 from bokeh.layouts import row
 from bokeh.models import Button, CheckboxButtonGroup, NumericInput
 
-from engine import Line, pull, strongest
+from engine import C_KMS, Line, pull, strongest
 from gasnet_app import theme
 from gasnet_app.state import Explorer
 from gasnet_app.turn import later
 from gasnet_app.why.what_if import WhatIf
 
 KMS = 1500.0  # to either side of a line that a button hides
-C_KMS = 299792.458
 Region = tuple[float, float]
 
 
@@ -27,10 +26,10 @@ def around(wave: float) -> Region:
 
 def features(explorer: Explorer, lines: Sequence[Line]) -> dict[str, Region]:
     """What the answer rests on, by name, with the region that holds it; empty before the saliency is there."""
-    record, found, saliency = explorer.record, explorer.prediction, explorer.saliency
-    if record is None or record.spectrum is None or found is None or saliency is None:
+    spectrum, found, saliency = explorer.spectrum, explorer.prediction, explorer.saliency
+    if spectrum is None or found is None or saliency is None:
         return {}
-    weight = pull(record.spectrum, saliency.wave, saliency.dp if saliency.dz is None else saliency.dz)
+    weight = pull(spectrum, saliency.wave, saliency.main)
     named = strongest(saliency.wave, weight, found.best_z, lines)
     return {name or f"{wave:.0f} Å": around(wave) for wave, name in named}
 

@@ -49,7 +49,7 @@ class Looks:
 
 def looks(spectrum: Spectrum, found: Saliency) -> Looks:
     """A member's saliency as a short curve; of its z, for stars of its class."""
-    weight = pull(spectrum, found.wave, found.dp if found.dz is None else found.dz)
+    weight = pull(spectrum, found.wave, found.main)
     seen = (found.wave >= spectrum.wave[0]) & (found.wave <= spectrum.wave[-1])
     curve = np.array([part.max(initial=0.0) for part in np.array_split(weight[seen], BINS)])
     return Looks(curve / (curve.max() or 1.0), float(spectrum.wave[0]), float(spectrum.wave[-1]))
@@ -89,7 +89,7 @@ class WhatIf(param.Parameterized):
         record, found = e.record, e.prediction
         if e.tab != TAB:
             return
-        if found is None or record is None or record.spectrum is None:
+        if found is None or record is None or e.spectrum is None:
             for what in ("members", "ladder", "nearest"):
                 self._asked.pop(what, None)
             self.param.update(altered=None, ladder=(), members=(), looks=(), nearest=(), problem="")
@@ -97,8 +97,8 @@ class WhatIf(param.Parameterized):
         known = sum(r.answer is not None for r in e.records.values())
         await asyncio.gather(
             self._alter(),
-            self._once("members", (found,), self._trace(record.spectrum, found)),
-            self._once("ladder", (found, e.hidden), self._climb(record.spectrum)),
+            self._once("members", (found,), self._trace(e.spectrum, found)),
+            self._once("ladder", (found, e.hidden), self._climb(e.spectrum)),
             self._once("nearest", (found, known), self._find(record, found)),
         )
 
@@ -121,10 +121,10 @@ class WhatIf(param.Parameterized):
         return self.explorer.prediction, self.explorer.hidden, self.factor
 
     async def _alter_once(self, wanted: Wanted) -> None:
-        record, (found, hidden, factor) = self.explorer.record, self._setting()
+        spectrum, (found, hidden, factor) = self.explorer.spectrum, self._setting()
         answer = None
-        if found is not None and record is not None and record.spectrum is not None and (hidden or factor != 1.0):
-            answer = await self.explorer.worker.altered(record.spectrum, hidden, factor, wanted)
+        if found is not None and spectrum is not None and (hidden or factor != 1.0):
+            answer = await self.explorer.worker.altered(spectrum, hidden, factor, wanted)
         if wanted():
             self.param.update(altered=answer, problem="")
 
