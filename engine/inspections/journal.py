@@ -121,8 +121,10 @@ class Journal:
     def _make(self) -> None:
         for attempt in (1, 2):  # two processes may make the same tables at once: the loser finds them the next time
             try:
-                _meta.create_all(self._engine)
-                with self._engine.begin() as db:
+                with self._engine.begin() as db:  # tables and version in one: who loses one race cannot lose another
+                    if db.dialect.name == "sqlite" and not sa.inspect(db).has_table(_schema.name):
+                        db.exec_driver_sql("BEGIN IMMEDIATE")  # SQLite would let both begin, and tell one at its end
+                    _meta.create_all(db)
                     found = db.execute(sa.select(sa.func.max(_schema.c.version))).scalar()
                     if found is None:
                         db.execute(_schema.insert().values(version=SCHEMA))
