@@ -146,16 +146,6 @@ def test_models_lists_what_is_there(run, monkeypatch, tmp_path, model):
     assert "current" in line
 
 
-def test_serve_opens_the_app_on_this_machine_only(run, monkeypatch):
-    called = []
-    monkeypatch.setattr(cli.answers.subprocess, "call", lambda command: called.append(command) or 0)
-    assert run("serve", "--port", 5999)[0] == 0
-    assert called[0][1:4] == ["-m", "panel", "serve"]
-    assert called[0][4].endswith("gasnet_app")
-    assert called[0][called[0].index("--address") + 1] == "127.0.0.1"
-    assert "--allow-websocket-origin=127.0.0.1:5999" in called[0]
-
-
 def test_help_comes_without_loading_torch():
     code = "import sys, engine.cli; assert 'torch' not in sys.modules and 'astropy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

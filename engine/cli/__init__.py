@@ -14,6 +14,7 @@ from engine.cli import (  # noqa: F401 - commands register here
     inspecting,
     measures,
     mocks,
+    serving,
     sharing,
     shelf,
     training,

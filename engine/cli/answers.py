@@ -1,11 +1,7 @@
-"""Commands that answer: classify, serve."""
+"""The command that answers: classify."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +18,6 @@ from engine.cli.terminal import (
     progress,
     say,
 )
-from engine.survey import SurveyError
 
 
 @app.command()
@@ -56,17 +51,3 @@ def classify(
         say(f"{row['path']}: {row['error']}")
     say(f"{len(table) - len(bad)} spectra classified, {len(bad)} errors -> {output}")
     raise typer.Exit(1 if bad else 0)
-
-
-@app.command()
-def serve(port: Annotated[int, typer.Option(help="Port on this machine.")] = 5006, data_dir: DataOption = None) -> None:
-    """Open the app for browsers on this machine only: http://localhost:5006."""
-    spec = importlib.util.find_spec("gasnet_app")
-    if spec is None or not spec.submodule_search_locations:
-        raise SurveyError("the package gasnet_app is not installed; run `pip install -e .` in the project folder")
-    command = [sys.executable, "-m", "panel", "serve", spec.submodule_search_locations[0]]
-    # A browser may come by either name of this machine; any other origin is refused.
-    origins = [f"--allow-websocket-origin={host}:{port}" for host in ("localhost", "127.0.0.1")]
-    if data_dir is not None:
-        os.environ["GASNET_DATA"] = str(data_dir.resolve())  # the server's process inherits it
-    raise typer.Exit(subprocess.call([*command, "--address", "127.0.0.1", "--port", str(port), *origins]))
