@@ -45,6 +45,37 @@ def with_card(content: bytes, old: str, new: str) -> bytes:
     return content[:at] + new.ljust(80).encode() + content[at + 80 :]
 
 
+def test_plain_columns_are_to_the_bit_what_astropy_reads(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    formats = {"B": np.uint8, "I": np.int16, "J": np.int32, "K": np.int64, "E": np.float32, "D": np.float64}
+    values = {k: np.frombuffer(rng.bytes(7 * np.dtype(d).itemsize), d) for k, d in formats.items()}
+    columns = [fits.Column(k, k, array=v) for k, v in values.items()] + [fits.Column("T", "3A", array=["a"] * 7)]
+    (_, hdu) = hdus_of(file_of(fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns)))
+    found = hdu.table(*formats)
+    for name, array in values.items():
+        assert found[name].dtype == array.dtype
+        assert found[name].tobytes() == array.tobytes(), name
+
+
+def test_scaled_columns_and_columns_with_a_null_are_left_to_astropy() -> None:
+    columns = [fits.Column("A", "E", bscale=0.5, array=np.arange(5.0)), fits.Column("B", "E"), COLUMNS[5]]
+    columns.append(fits.Column("C", "J", null=-1, array=np.arange(5)))
+    (_, hdu) = hdus_of(file_of(fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns)))
+    assert list(hdu.head.plain[1]) == [2]
+
+
+def test_a_header_met_before_is_parsed_once_and_its_file_is_read_anew() -> None:
+    first, second = (
+        file_of(fits.PrimaryHDU(), fits.BinTableHDU.from_columns([fits.Column("x", "D", array=[1.0 * k, 2.0])]))
+        for k in range(2)
+    )
+    a, b = hdus_of(first)[1], hdus_of(second)[1]
+    assert a.head is b.head
+    assert [hdu.table("X")["X"].tolist() for hdu in (a, b)] == [[0.0, 2.0], [1.0, 2.0]]
+    longer = with_card(second, "NAXIS2", "NAXIS2  =                    1")
+    assert hdus_of(longer)[1].table("X")["X"].tolist() == [1.0]
+
+
 # --- values ---------------------------------------------------------------------------------------------------------
 
 
@@ -212,7 +243,7 @@ def test_whatever_astropy_raises_becomes_a_spectrum_error(
 
     monkeypatch.setattr(fits.BinTableHDU, "fromstring", fail)
     with pytest.raises(
-        SpectrumError, match=rf": HDU 1: damaged or truncated \({type(error).__name__}: .*Download"
+        SpectrumError, match=rf": HDU \d: damaged or truncated \({type(error).__name__}: .*Download"
     ) as caught:
         read(sdss_file)
     assert str(caught.value).startswith(f"{sdss_file}: ")

@@ -4,13 +4,18 @@ Nothing of the format is decoded here. What is ours is the order: every header i
 held against the file's size, so a truncated file is named before any array is made, and no header can ask for more
 memory than the file has bytes. Then only the HDU asked for is read. `_decoding` is the one place where astropy's
 warnings end and its errors become ours.
+
+A survey's files repeat the headers of their tables to the byte, and astropy's reading of those is most of the time of
+a file: what follows from a header alone is kept with the header's bytes (`Head`).
 """
 
 from __future__ import annotations
 
+import functools
+import io
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,24 +31,85 @@ from engine.spectrum import SpectrumError
 MAX_HEADER = 1000 * 2880  # bytes: 36,000 cards; the longest real header seen has 2,400
 MAX_HDUS = 1000
 MAX_FIELDS = 999  # the FITS standard's limit of axes and of columns
+KEPT_HEADERS = 128  # parsed headers of extensions; a plate's tables differ in their number of rows
+KEPT_HEADER = 20 * 2880  # bytes: SDSS's catalogue of 240 columns has 40,320
+
+_BLOCK = 2880
+_END = b"END".ljust(80)
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A header and what follows from it alone: kind and shape as in Hdu.
+
+    raw : its bytes; size : bytes of the data, padded : with what fills the last block
+    """
+
+    header: fits.Header
+    kind: str
+    shape: tuple[int, ...]
+    raw: bytes
+    size: int
+    padded: int
+
+    @cached_property
+    def columns(self) -> dict[str, int]:
+        """Column names in capitals -> column number (from 1), in order."""
+        if self.kind != "BINTABLE":
+            return {}
+        names = [str(self.header.get(f"TTYPE{i}", "")).strip().upper() for i in range(1, self.header["TFIELDS"] + 1)]
+        return {name: names.index(name) + 1 for name in names if name}
+
+    @cached_property
+    def plain(self) -> tuple[np.dtype[Any], Mapping[int, str]]:
+        """A row's dtype as it lies in the file, and the fields of the columns that are one unscaled number a row, by
+        column number: numpy may read those as astropy would."""
+        columns = fits.BinTableHDU.fromstring(self.raw).columns
+        dtype = columns.dtype.newbyteorder(">")
+        if dtype.itemsize != self.header["NAXIS1"] or len(columns) != self.header["TFIELDS"]:
+            return dtype, {}
+        fields = zip(columns, dtype.names or (), strict=True)
+        return dtype, {i: field for i, (column, field) in enumerate(fields, 1) if _is_plain(column)}
+
+
+def _is_plain(column: fits.Column) -> bool:
+    changed = (column.bscale, column.bzero, column.null, column.dim)
+    return str(column.format).removeprefix("1") in ("B", "I", "J", "K", "E", "D") and set(changed) <= {None, ""}
 
 
 @dataclass(frozen=True, eq=False)
 class Hdu:
-    """One header-data unit: bytes [offset, end) of the stream, `size` of them data.
-
-    kind is IMAGE, BINTABLE, TABLE or another XTENSION. shape is as numpy sees it, slowest axis first; (rows,) for a
-    table, () without data. `where` names file and HDU in errors.
-    """
+    """One header-data unit: bytes [offset, end) of the stream. `where` names file and HDU in errors."""
 
     where: str
-    kind: str
-    shape: tuple[int, ...]
-    size: int
-    header: fits.Header
+    head: Head
     stream: BinaryIO
     offset: int
-    end: int
+
+    @property
+    def header(self) -> fits.Header:
+        """The cards, as astropy reads them; shared with other files that have the same header."""
+        return self.head.header
+
+    @property
+    def kind(self) -> str:
+        """IMAGE, BINTABLE, TABLE or another XTENSION."""
+        return self.head.kind
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As numpy sees it, slowest axis first; (rows,) for a table, () without data."""
+        return self.head.shape
+
+    @property
+    def size(self) -> int:
+        """Bytes of data."""
+        return self.head.size
+
+    @property
+    def end(self) -> int:
+        """Where the next HDU begins."""
+        return self.offset + len(self.head.raw) + self.head.padded
 
     def has(self, *keys: str) -> bool:
         """True when every one of these cards is there, readable or not."""
@@ -80,14 +146,11 @@ class Hdu:
             kind = fits.ImageHDU if self.offset else fits.PrimaryHDU
             return _native(kind.fromstring(self._bytes()).data)
 
-    @cached_property
+    @property
     def columns(self) -> dict[str, int]:
         """Column names in capitals -> column number (from 1), in order; from the header, for astropy's columns cost."""
-        if self.kind != "BINTABLE":
-            return {}
         with quietly():
-            names = [self.text(f"TTYPE{i}").upper() for i in range(1, self.header["TFIELDS"] + 1)]
-        return {name: names.index(name) + 1 for name in names if name}
+            return self.head.columns
 
     def unit(self, column: str) -> str:
         """Unit string of a column, "" when absent."""
@@ -103,15 +166,20 @@ class Hdu:
         if not chosen:
             return {}
         with _decoding(self.where):
+            dtype, plain = self.head.plain
+            if all(i in plain for i in chosen.values()):
+                rows = np.frombuffer(self._bytes(data_only=True), dtype, self.shape[0])
+                return {name: _native(rows[plain[i]]) for name, i in chosen.items()}
             records = fits.BinTableHDU.fromstring(self._bytes(), uint=True, character_as_bytes=True).data
             if records.dtype.itemsize != self.header["NAXIS1"]:
                 raise ValueError(f"columns of {records.dtype.itemsize} bytes in rows of {self.header['NAXIS1']}")
             found = {name: _native(records.field(i - 1)) for name, i in chosen.items()}
             return {name: _flat(values) for name, values in found.items() if _used(values)}
 
-    def _bytes(self) -> bytes:
-        self.stream.seek(self.offset)
-        return self.stream.read(self.end - self.offset)
+    def _bytes(self, data_only: bool = False) -> bytes:
+        start = self.offset + len(self.head.raw) if data_only else self.offset
+        self.stream.seek(start)
+        return self.stream.read(self.end - start)
 
 
 def scan(stream: BinaryIO, size: int, where: str) -> tuple[Hdu, ...]:
@@ -143,16 +211,41 @@ def _extension(stream: BinaryIO, offset: int) -> bool:
 
 
 def _hdu(stream: BinaryIO, offset: int, where: str) -> Hdu:
+    stream.seek(offset)
+    raw = _repeated(stream) if offset else b""
     with _decoding(where):
+        if raw:
+            return Hdu(where, _kept(raw), stream, offset)
         stream.seek(offset)
-        header = fits.Header.fromfile(_Beginning(stream, MAX_HEADER))
-        kind = str(header["XTENSION"]).strip() if offset else "IMAGE"
-        shape = _shape(header)
-        if kind in ("BINTABLE", "TABLE"):
-            _whole(header, "TFIELDS", MAX_FIELDS)
-            shape = shape[:1] if shape[1] else (0,)  # rows of no bytes could be any number
-        end = stream.tell() + header.data_size_padded
-        return Hdu(where, kind, shape, header.data_size, header, stream, offset, end)
+        return Hdu(where, _head(stream, offset > 0), stream, offset)
+
+
+def _repeated(stream: BinaryIO) -> bytes:
+    """The header of an extension up to its END card, b"" when it is long or unusual: only to know it again."""
+    raw = b""
+    while len(raw) < KEPT_HEADER and len(block := stream.read(_BLOCK)) == _BLOCK:
+        raw += block
+        if any(block[at : at + 80] == _END for at in range(0, _BLOCK, 80)):
+            return raw
+    return b""
+
+
+@functools.lru_cache(maxsize=KEPT_HEADERS)
+def _kept(raw: bytes) -> Head:
+    return _head(io.BytesIO(raw), True)
+
+
+def _head(stream: BinaryIO, extension: bool) -> Head:
+    start = stream.tell()
+    header = fits.Header.fromfile(_Beginning(stream, MAX_HEADER))
+    length = stream.tell() - start
+    kind = str(header["XTENSION"]).strip() if extension else "IMAGE"
+    shape = _shape(header)
+    if kind in ("BINTABLE", "TABLE"):
+        _whole(header, "TFIELDS", MAX_FIELDS)
+        shape = shape[:1] if shape[1] else (0,)  # rows of no bytes could be any number
+    stream.seek(start)
+    return Head(header, kind, shape, stream.read(length), header.data_size, header.data_size_padded)
 
 
 def _shape(header: fits.Header) -> tuple[int, ...]:
