@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.card import Section, card_sections
     from engine.catalogue import CatalogueError, write_catalogue
     from engine.ensemble import Ensemble, load_ensemble
+    from engine.evaluate import Comparison, ComparisonError, compare, read_comparison
     from engine.exemplars import Exemplars, load_exemplars
     from engine.explain import Solution, confusion, pull, same_z, solutions, standing, strongest, why
     from engine.fingerprint import Neighbour, neighbours
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from engine.whatif import Rung, changed, degrade, flips, noise_ladder, occlude, rungs
 
 _LAZY = {
+    "Comparison": "engine.evaluate",
+    "ComparisonError": "engine.evaluate",
+    "compare": "engine.evaluate",
+    "read_comparison": "engine.evaluate",
     "Exemplars": "engine.exemplars",
     "load_exemplars": "engine.exemplars",
     "Solution": "engine.explain",
@@ -100,6 +105,8 @@ __all__ = [
     "Ambiguous",
     "ArchiveError",
     "CatalogueError",
+    "Comparison",
+    "ComparisonError",
     "CrossCheck",
     "Ensemble",
     "Exemplars",
@@ -128,6 +135,7 @@ __all__ = [
     "assets_dir",
     "card_sections",
     "changed",
+    "compare",
     "confusion",
     "coverage",
     "crosscheck",
@@ -152,6 +160,7 @@ __all__ = [
     "occlude",
     "pull",
     "read",
+    "read_comparison",
     "read_population",
     "resolve",
     "rungs",

@@ -11,10 +11,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from engine.evaluate import Bin, Case, Confusion, Evaluation, Number, Quality, Report, mean_over_classes
+from engine.evaluate import (
+    Bin,
+    Case,
+    Change,
+    Comparison,
+    Confusion,
+    Evaluation,
+    Number,
+    Quality,
+    Report,
+    Sample,
+    mean_over_classes,
+)
+from engine.evaluate.comparison import COMPARED, GAINED, LOST, OTHER
 from engine.evaluate.tables import MEASURES, TITLES
 
 if TYPE_CHECKING:
@@ -77,6 +91,51 @@ def print_outcome(outcome: Outcome) -> None:
         table.add_row(*(_cell(cell, column) for column, cell in zip(outcome.columns, row, strict=True)))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
     print(f"The paper: {outcome.paper}.")
+
+
+def print_comparison(comparison: Comparison, turned: int = 20) -> None:
+    """Print a comparison to stdout: each number before, after and the difference with its error, a * where it is more
+    than two errors; what classes gained and lost; the first `turned` objects whose answer changed."""
+    screen = Console(width=None if sys.stdout.isatty() else 160)
+    for sample in comparison.samples:
+        title = f"{comparison.before} -> {comparison.after} on {sample.data}, n = {sample.n}"
+        table = Table("", "n", "number", "before", "after", "difference", title=title, title_justify="left")
+        for line in sample.lines:
+            told = {k: c for k, c in line.numbers.items() if math.isfinite(c.difference.value)}
+            for i, (key, change) in enumerate(told.items()):
+                first, last = i == 0, i == len(told) - 1
+                table.add_row(line.name if first else "", str(line.n) if first else "", *_change(key, change),
+                              end_section=last)  # fmt: skip
+        screen.print(table)
+        print(_confusion_words(sample))
+        verdicts = [t.verdict for t in sample.turned]
+        counts = ", ".join(f"{verdicts.count(v)} {v}" for v in (LOST, GAINED, OTHER))
+        head = ("object", "label", "z", "before", "z before", "after", "z after", "")
+        table = Table(*head, title=f"{len(verdicts)} answers changed: {counts}", title_justify="left")
+        for t in sample.turned[:turned]:
+            table.add_row(t.name, t.truth, f"{t.z:.4f}", t.before, _z(t.z_before), t.after, _z(t.z_after), t.verdict)
+        if verdicts:
+            screen.print(table)
+
+
+def _change(key: str, change: Change) -> tuple[str, str, str, str]:
+    small = key in MEASURES
+    sign = "+" if change.difference.value >= 0 else ""
+    mark = " *" if change.sure else ""
+    before, after = _number(change.before, small), _number(change.after, small)
+    return COMPARED[key], before, after, f"{sign}{_number(change.difference, small)}{mark}"
+
+
+def _confusion_words(sample: Sample, most: int = 8) -> str:
+    """The cells of the confusion matrix that changed most, in words."""
+    difference = sample.confusion_difference
+    cells = sorted(np.argwhere(difference != 0).tolist(), key=lambda cell: -abs(difference[cell[0], cell[1]]))[:most]
+    words = [f"{sample.names[i]} as {sample.names[j]} {difference[i, j]:+d}" for i, j in cells]
+    return f"Confusion, after - before: {'; '.join(words) or 'no change'}"
+
+
+def _z(z: float | None) -> str:
+    return "-" if z is None else f"{z:.4f}"
 
 
 def _cell(cell: str | int | float | Number, column: str) -> str:

@@ -1,4 +1,4 @@
-"""Commands that measure models: validate, evaluate, experiment."""
+"""Commands that measure models: validate, evaluate, compare, experiment."""
 
 from __future__ import annotations
 
@@ -80,6 +80,36 @@ def evaluate(
     print_evaluation(result)
     if report:
         _write(result, report)
+
+
+@app.command()
+def compare(
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="Model name or folder; a survey: its current one.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="Model name or folder, of the same survey.")],
+    real: Annotated[
+        Path | None, typer.Option("--real", help="Also on labelled spectra: a folder as `gasnet validate` takes.")
+    ] = None,
+    n: Annotated[int, typer.Option("--n", min=0, help="Mock spectra, always the same ones; 0: none.")] = 2600,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for comparison.json [default: AFTER's, where it is a folder].")
+    ] = None,
+    changed: Annotated[int, typer.Option("--changed", min=0, help="List so many objects whose answer changed.")] = 20,
+    device: DeviceOption = "auto",
+    templates: TemplatesOption = None,
+) -> None:
+    """Compare two models on the same spectra: every number before and after, differences with errors, changed answers.
+
+    A * marks a difference of more than two of its errors (paired bootstrap).
+    """
+    from engine import evaluate
+    from engine.report import print_comparison
+
+    out = out or (Path(after) if (Path(after) / "card.json").is_file() else None)
+    with progress("compare") as advance:
+        found = evaluate.compare(before, after, templates, real, n, out, device, advance)
+    print_comparison(found, changed)
+    if out:
+        say(f"all numbers in {out / 'comparison.json'}")
 
 
 @app.command()

@@ -1,5 +1,17 @@
 """evaluate: measure an ensemble on spectra whose truth is known. See docs/evaluation.md."""
 
+from engine.evaluate.before_after import compare, compared
+from engine.evaluate.comparison import (
+    Change,
+    Comparison,
+    ComparisonError,
+    Line,
+    Sample,
+    Turned,
+    read_comparison,
+    side_by_side,
+    write_comparison,
+)
 from engine.evaluate.confusions import Confusion, Pair, confusions, mistaken, pairs
 from engine.evaluate.document import document, write_json
 from engine.evaluate.labels import LABELS, MOCK, POOLED, SUSPECTS, Labelled, distrust, labelled, pick, true_class
@@ -15,16 +27,24 @@ __all__ = [
     "SUSPECTS",
     "Bin",
     "Case",
+    "Change",
+    "Comparison",
+    "ComparisonError",
     "Confusion",
     "Evaluation",
     "Labelled",
+    "Line",
     "Number",
     "Objects",
     "Pair",
     "Quality",
     "Report",
     "Row",
+    "Sample",
+    "Turned",
     "collect",
+    "compare",
+    "compared",
     "confusions",
     "distrust",
     "document",
@@ -38,9 +58,12 @@ __all__ = [
     "pairs",
     "pick",
     "quality",
+    "read_comparison",
     "redshift_bins",
+    "side_by_side",
     "summary",
     "true_class",
     "validate",
+    "write_comparison",
     "write_json",
 ]

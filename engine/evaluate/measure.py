@@ -99,16 +99,20 @@ def mocks(simulator: Simulator, n: int, seed: int, survey: Survey) -> Iterator[L
 
     With validation templates, flat_share 0 and the seed and n of a card, they are those of the card.
     """
-    classes = simulator.survey.classes
-    same = simulator.survey.names == survey.names
     for start in range(0, n, BATCH):
-        batch = simulator.batch(min(BATCH, n - start), [seed, 999_983, start])
-        for k, label in enumerate(batch.label):
-            name = f"mock-{seed}-{start + k:05d}"
-            truth = Label(classes[label].spectype, "", float(batch.z[k]), zwarning=0)
-            spectrum = Spectrum(batch.wave, batch.flux[k], batch.ivar[k], name, MOCK, label=truth)
-            sigma = math.nan if batch.vdisp is None else float(batch.vdisp[k])
-            yield Labelled(MOCK, name, truth, spectrum, classes[label].name if same else "", sigma)
+        yield from mock_batch(simulator, start, min(BATCH, n - start), seed, survey)
+
+
+def mock_batch(simulator: Simulator, start: int, n: int, seed: int, survey: Survey) -> Iterator[Labelled]:
+    """The n of `mocks` that begin with number start, a multiple of BATCH."""
+    classes, same = simulator.survey.classes, simulator.survey.names == survey.names
+    batch = simulator.batch(n, [seed, 999_983, start])
+    for k, label in enumerate(batch.label):
+        name = f"mock-{seed}-{start + k:05d}"
+        truth = Label(classes[label].spectype, "", float(batch.z[k]), zwarning=0)
+        spectrum = Spectrum(batch.wave, batch.flux[k], batch.ivar[k], name, MOCK, label=truth)
+        sigma = math.nan if batch.vdisp is None else float(batch.vdisp[k])
+        yield Labelled(MOCK, name, truth, spectrum, classes[label].name if same else "", sigma)
 
 
 def of_group(items: Iterable[Labelled], group: str, left_out: list[tuple[str, str]]) -> Iterator[Labelled]:

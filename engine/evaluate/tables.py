@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import metrics
-from engine.evaluate.objects import BoolArray, FloatArray, Objects
+from engine.evaluate.objects import BoolArray, FloatArray, IntArray, Objects
 from engine.survey import SPECTYPES, Survey
 
 BOOTSTRAPS = 200
@@ -79,23 +79,33 @@ def mean_over_classes(rows: tuple[Row, ...], survey: Survey, key: str) -> Number
 
 def _row(name: str, objects: Objects, rng: np.random.Generator) -> Row:
     n = len(objects)
-    drawn = rng.integers(0, n, (BOOTSTRAPS, n))
+    values, again = resampled(objects, rng.integers(0, n, (BOOTSTRAPS, n)))
+    columns = _columns(objects)
     numbers = {}
+    for key in TITLES:
+        error = spread(again[key])
+        if key not in MEASURES and error == 0:  # all or none resample to themselves, which is no certainty
+            error = binomial_error(values[key], int(columns[key][1].sum()))
+        numbers[key] = Number(values[key], error)
+    return Row(name, n, int(objects.known.sum()), numbers)
+
+
+def resampled(objects: Objects, drawn: IntArray) -> tuple[dict[str, float], dict[str, FloatArray]]:
+    """Each number of STATISTICS of the n objects, NaN where it is of none, and (R,) of it in each of the resamplings.
+
+    drawn : (R, n) indices. Two models' answers to the same objects, resampled alike, differ by what the models differ.
+    """
+    values, again = {}, {}
     for key, (value, counts) in _columns(objects).items():
-        there = np.flatnonzero(counts)
-        if not there.size:
-            numbers[key] = Number(math.nan, math.nan)
-            continue
         weight = counts[drawn].astype(np.float64)
         total = weight.sum(axis=1)
         sums = (np.where(counts, value, 0.0)[drawn] * weight).sum(axis=1)
-        again = np.divide(sums, total, out=np.full(BOOTSTRAPS, np.nan), where=total > 0)
-        mean, spread = float(value[there].mean()), _spread(again)
-        # All or none resample to themselves, which is no certainty.
-        sure = key not in MEASURES and spread == 0
-        numbers[key] = Number(mean, binomial_error(mean, there.size) if sure else spread)
-    numbers["nmad"] = _nmad(objects, rng)
-    return Row(name, n, int(objects.known.sum()), {key: numbers[key] for key in TITLES})
+        again[key] = np.divide(sums, total, out=np.full(len(drawn), np.nan), where=total > 0)
+        values[key] = float(value[counts].mean()) if counts.any() else math.nan
+    far, z, z_pred = objects.far, objects.z, objects.z_pred
+    values["nmad"] = metrics.nmad(z[far], z_pred[far])
+    again["nmad"] = np.array([metrics.nmad(z[row], z_pred[row]) for row in (row[far[row]] for row in drawn)])
+    return values, again
 
 
 def _columns(objects: Objects) -> dict[str, tuple[FloatArray, BoolArray]]:
@@ -121,17 +131,7 @@ def _columns(objects: Objects) -> dict[str, tuple[FloatArray, BoolArray]]:
     return {key: (value.astype(np.float64), counts) for key, (value, counts) in columns.items()}
 
 
-def _nmad(objects: Objects, rng: np.random.Generator) -> Number:
-    """NMAD over the galaxies and quasars; resampled by itself, as it is no mean."""
-    far = objects.take(objects.far)
-    if not len(far):
-        return Number(math.nan, math.nan)
-    x = (far.z_pred - far.z) / (1 + far.z)
-    again = x[rng.integers(0, x.size, (BOOTSTRAPS, x.size))]
-    again = 1.4826 * np.median(np.abs(again - np.median(again, axis=1, keepdims=True)), axis=1)
-    return Number(metrics.nmad(far.z, far.z_pred), _spread(again))
-
-
-def _spread(again: FloatArray) -> float:
+def spread(again: FloatArray) -> float:
+    """Standard deviation of what resamplings gave, of those that gave anything; NaN for fewer than two."""
     again = again[np.isfinite(again)]
     return float(again.std()) if again.size > 1 else math.nan
