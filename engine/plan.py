@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 CHUNK = 512  # spectra taken at once
+
+
+def setting(default: Any, words: str, low: float | None = None, high: float | None = None) -> Any:
+    """A field of a configuration with what a form needs to offer it: help, and bounds, both included."""
+    return field(default=default, metadata={"words": words, "low": low, "high": high})
+
+
+def _check_bounds(config: Any) -> None:
+    """Raises ValueError naming the first field that lies out of its bounds."""
+    kind = type(config).__name__
+    for known in fields(config):
+        value, low, high = getattr(config, known.name), known.metadata.get("low"), known.metadata.get("high")
+        if value is None:
+            continue
+        if low is not None and value < low:
+            raise ValueError(f"{kind}: {known.name} is {value}; it must be at least {low:g}")
+        if high is not None and value > high:
+            raise ValueError(f"{kind}: {known.name} is {value}; it must be at most {high:g}")
 
 
 @dataclass(frozen=True)
@@ -17,16 +36,15 @@ class OwnData:
     mix : share of mock spectra in every batch; shift : spectra are moved by up to so many pixels, with their redshifts
     """
 
-    spectra: str
-    catalog: str | None = None
-    mix: float = 0.0
-    shift: int = 8
+    spectra: str = setting("", "folder of labelled spectra, or a packed file")
+    catalog: str | None = setting(None, "their labels; none for a packed file")
+    mix: float = setting(0.0, "share of mock spectra in every batch, against forgetting", 0, 0.99)
+    shift: int = setting(8, "spectra move by up to so many pixels, with their redshifts", 0, 100)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.mix < 1:
-            raise ValueError(f"OwnData: mix is {self.mix}; it must be at least 0 and less than 1")
-        if not 0 <= self.shift <= 100:
-            raise ValueError(f"OwnData: shift is {self.shift}; it must be between 0 and 100 pixels")
+        if not self.spectra:
+            raise ValueError("OwnData: spectra is empty; name the folder of labelled spectra, or a packed file")
+        _check_bounds(self)
 
 
 @dataclass(frozen=True)
@@ -43,35 +61,44 @@ class TrainConfig:
     rate_scale : factor on the network's learning rate; less than 1 keeps more of what a start knew
     """
 
-    survey: str = "sdss"
-    network: str = "matched"
-    members: int = 5
-    minutes: float | None = None
-    spectra: int | None = 120_000
-    batch_size: int = 128
-    seed: int = 0
-    device: str = "auto"
-    templates: str | None = None
-    name: str | None = None
-    validation: int = 2600
-    checkpoint_seconds: float = 120.0
-    processes: int = 1
-    network_config: dict[str, Any] | None = None
-    start_from: str | None = None
-    rate_scale: float = 1.0
-    own_data: OwnData | None = None
-    label_noise: float = 0.0
-    noisy_classes: list[str] | None = None
+    survey: str = setting("sdss", "whose classes it answers with")
+    network: str = setting("matched", "what a member is")
+    members: int = setting(5, "networks in the ensemble", 1, 100)
+    minutes: float | None = setting(None, "training time of each member, instead of a number of spectra", 0.01, 100_000)
+    spectra: int | None = setting(120_000, "spectra that each member learns from", 1, 1_000_000_000)
+    batch_size: int = setting(128, "spectra per step", 2, 65_536)
+    seed: int = setting(0, "of the first member; the others follow", 0, 2**31)
+    device: str = setting("auto", "auto, cpu, cuda or cuda:N")
+    templates: str | None = setting(None, "folder of templates that mock spectra are made from")
+    name: str | None = setting(None, "of the model, in its card; the next number when empty")
+    validation: int = setting(2600, "mock spectra it is measured on", 26, 1_000_000)
+    checkpoint_seconds: float = setting(120.0, "between two checkpoints", 0, 86_400)
+    processes: int = setting(1, "members trained at a time; one per CPU core is fastest", 1, 256)
+    network_config: dict[str, Any] | None = setting(None, "settings that differ from the network's, as JSON")
+    start_from: str | None = setting(None, "model or run whose members the members start from")
+    rate_scale: float = setting(1.0, "factor on the learning rate; less keeps more of what a start knew", 1e-9, 10)
+    own_data: OwnData | None = setting(None, "labelled real spectra to learn from")
+    label_noise: float = setting(0.0, "share of wrong labels, to see what they do", 0, 0.99)
+    noisy_classes: list[str] | None = setting(None, "classes whose labels are confused")
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.spectra is None):
             raise ValueError("TrainConfig: give either minutes or spectra, the budget of one member")
-        for field, low in (("members", 1), ("batch_size", 2), ("validation", 26), ("processes", 1)):
-            if getattr(self, field) < low:
-                raise ValueError(f"TrainConfig: {field} is {getattr(self, field)}; it must be at least {low}")
-
-        if not 0 <= self.label_noise < 1 or (self.label_noise and len(self.noisy_classes or ()) < 2):
+        _check_bounds(self)
+        if self.label_noise and len(self.noisy_classes or ()) < 2:
             raise ValueError("TrainConfig: label_noise is a share below 1 of the labels of two or more noisy_classes")
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> TrainConfig:
+        """From what config.json holds; a setting that is younger than the run has its default.
+
+        Raises ValueError when a setting is unknown or out of bounds.
+        """
+        own = facts.get("own_data")
+        try:
+            return cls(**{**facts, "own_data": OwnData(**own) if own else None})
+        except TypeError as error:
+            raise ValueError(f"TrainConfig: {error}") from error
 
     def for_card(self) -> dict[str, Any]:
         """The settings without what names the machine."""

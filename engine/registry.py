@@ -90,6 +90,9 @@ def written(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"{path}: cannot be written ({reason}). Free some space; the same command goes on") from error
+    except BaseException:  # stopped by a signal: nothing is left half-written
+        part.unlink(missing_ok=True)
+        raise
 
 
 def save_member(network: Network, path: Path) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, wait
@@ -30,7 +32,7 @@ from engine.networks import build
 from engine.plan import CHUNK, TrainConfig
 from engine.registry import ModelError, card_base, load_members, save_member, sha256_of, write_card, written
 from engine.survey import load_survey
-from engine.trainer import Trainer
+from engine.trainer import Stopped, Trainer
 from engine.validation import asked, validation_metrics
 from engine.versions import next_name
 from engine.warmstart import begin_from
@@ -53,8 +55,9 @@ def train(
 ) -> Path:
     """Train, or go on training, an ensemble; returns the model folder (out).
 
-    progress is called with {member, done (0-1), rate (spectra/s), loss, eta (s)} about once a second, notice with what
-    a person should know: labelled spectra left out, scarce classes, what a start copied, a checkpoint that is torn.
+    progress is called with {member, spectra, done (0-1), rate (spectra/s), loss, eta (s)} about once a second, and may
+    raise Stopped: a checkpoint is written before that leaves here. notice is called with what a person should know:
+    labelled spectra left out, scarce classes, what a start copied, a checkpoint that is torn, a batch halved.
     Raises SurveyError, TemplateError, CatalogError, ModelError (disk full, no model to start from), or ValueError when
     `out` holds a run of another configuration.
     """
@@ -83,27 +86,43 @@ def _train_side_by_side(config: TrainConfig, folder: Path, missing: list[int], p
     member on all of them, for no thread waits for another (docs/log.md)."""
     context = multiprocessing.get_context("spawn")
     told: Any = context.SimpleQueue()
+    halt = context.Event()
     threads = max(1, torch.get_num_threads() // config.processes)
-    with ProcessPoolExecutor(config.processes, context, _begin_worker, (config, folder, told, threads)) as pool:
+    with ProcessPoolExecutor(config.processes, context, _begin_worker, (config, folder, told, halt, threads)) as pool:
         work = {pool.submit(_train_alone, config, folder, k) for k in missing}
-        while work:
-            done, work = wait(work, timeout=1.0)
-            while not told.empty():
-                progress(told.get())
-            for future in done:
-                future.result()
+        try:
+            while work:
+                done, work = wait(work, timeout=1.0)
+                while not told.empty():
+                    progress(told.get())
+                for future in done:
+                    future.result()
+        except BaseException:
+            halt.set()  # the workers write their checkpoints; leaving the pool waits for them
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 _worker: dict[str, Any] = {}  # in a worker process: where it tells its progress, and its source of spectra
 
 
-def _begin_worker(config: TrainConfig, folder: Path, told: Any, threads: int) -> None:
+def _begin_worker(config: TrainConfig, folder: Path, told: Any, halt: Any, threads: int) -> None:
     torch.set_num_threads(threads)
-    _worker.update(told=told, source=_source(config, folder))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent says when to halt
+    _worker.update(told=told, halt=halt, source=_source(config, folder))
+
+
+def _tell(facts: dict[str, Any]) -> None:
+    parent = multiprocessing.parent_process()
+    if parent is None or not parent.is_alive():
+        os._exit(1)  # the run was killed, and may be going on elsewhere: its checkpoints are not ours any more
+    _worker["told"].put(facts)
+    if _worker["halt"].is_set():
+        raise Stopped
 
 
 def _train_alone(config: TrainConfig, folder: Path, k: int) -> None:
-    _train_member(config, folder, k, _worker["source"], choose_device(config.device), _worker["told"].put)
+    _train_member(config, folder, k, _worker["source"], choose_device(config.device), _tell)
 
 
 def _source(config: TrainConfig, folder: Path) -> Source:
@@ -166,7 +185,11 @@ def _train_member(
         used = max(trainer.done - at_start, 1e-6)
         eta = (time.monotonic() - began) / used * (1 - trainer.done)
         facts = {"member": k, "spectra": trainer.spectra, "done": round(trainer.done, 4), "rate": round(rate, 1)}
-        progress({**facts, **losses, "eta": eta})
+        try:
+            progress({**facts, **losses, "eta": eta})
+        except Stopped:
+            trainer.save()
+            raise
         if trainer.chunk % 8 == 0:
             _log(folder, {**facts, **{name: round(value, 4) for name, value in losses.items()}})
         if time.monotonic() - saved > config.checkpoint_seconds:

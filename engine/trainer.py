@@ -17,6 +17,12 @@ from engine.plan import CHUNK, TrainConfig
 from engine.registry import written
 
 
+class Stopped(BaseException):
+    """Raised by a progress callback, or a signal's handler, to end a run: the same command goes on later.
+
+    No Exception, as KeyboardInterrupt is none: what forgives a torn file must not forgive this."""
+
+
 class Trainer:
     """One member in training: network, optimiser, clock, and the checkpoint that holds them."""
 
@@ -26,7 +32,7 @@ class Trainer:
         self.config, self.k, self.network, self.checkpoint, self.notice = config, k, network, checkpoint, notice
         self.parameters = dict(network.named_parameters())
         self.optimiser = torch.optim.AdamW(self.parameters.values(), weight_decay=network.weight_decay)
-        self.chunk, self.seconds = 0, 0.0
+        self.chunk, self.seconds, self.batch_size = 0, 0.0, config.batch_size
         for candidate in (checkpoint, checkpoint.with_suffix(".previous")):
             if candidate.is_file() and self._restore(candidate):
                 break
@@ -44,11 +50,29 @@ class Trainer:
         return min(1.0, self.seconds / (60 * (self.config.minutes or 1)))
 
     def learn(self, sample: Sample) -> dict[str, float]:
-        """One pass over a chunk in batches; mean of the loss's parts."""
+        """One pass over a chunk in batches; mean of the loss's parts. Where the memory does not hold a batch, half of
+        it is tried from then on."""
         self.network.train()
         began = time.monotonic()
+        while True:
+            try:
+                totals = self._pass(sample)
+                break
+            except (MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error) or self.batch_size < 4:
+                    raise
+            self.batch_size //= 2  # outside of the handler, whose traceback holds on to the tensors of the step
+            self.optimiser.zero_grad(set_to_none=True)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            self.notice(f"member {self.k}: out of memory; it goes on with batches of {self.batch_size}")
+        self.chunk += 1
+        self.seconds += time.monotonic() - began
+        return totals
+
+    def _pass(self, sample: Sample) -> dict[str, float]:
         totals: dict[str, float] = {}
-        batches = sample.batches(self.config.batch_size)
+        batches = sample.batches(self.batch_size)
         for flux, ivar, label, z in batches:
             for group in self.optimiser.param_groups:
                 group["lr"] = self.config.rate_scale * self.network.learning_rate(self.done)
@@ -61,8 +85,6 @@ class Trainer:
             self.optimiser.zero_grad(set_to_none=True)
             for name, value in {"loss": loss, **parts}.items():
                 totals[name] = totals.get(name, 0.0) + float(value.detach()) / len(batches)
-        self.chunk += 1
-        self.seconds += time.monotonic() - began
         return totals
 
     def save(self) -> None:
@@ -75,7 +97,8 @@ class Trainer:
                 for key in ("exp_avg", "exp_avg_sq", "step"):
                     tensors[f"{key}.{name}"] = state[key].detach().clone()
         with written(self.checkpoint) as part:
-            save_file(tensors, str(part), {"chunk": str(self.chunk), "seconds": repr(self.seconds)})
+            facts = {"chunk": self.chunk, "seconds": self.seconds, "batch_size": self.batch_size}
+            save_file(tensors, str(part), {name: repr(value) for name, value in facts.items()})
             if self.checkpoint.is_file():
                 os.replace(self.checkpoint, self.checkpoint.with_suffix(".previous"))
 
@@ -84,19 +107,28 @@ class Trainer:
             with safe_open(str(path), "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
                 facts = file.metadata()
+            chunk, seconds = int(facts["chunk"]), float(facts["seconds"])
+            self.network.load_state_dict({n[6:]: t for n, t in tensors.items() if n.startswith("model.")})
         except Exception as error:  # a torn file; the one before is tried next
-            self.notice(f"{path}: unreadable checkpoint ({error}); using the one before")
+            last = path.suffix == ".previous"
+            then = "the member starts anew" if last else "using the one before"
+            self.notice(f"{path}: unreadable checkpoint ({error}); {then}")
             return False
-        self.network.load_state_dict({n[6:]: t for n, t in tensors.items() if n.startswith("model.")})
         for name, parameter in self.parameters.items():
             if f"step.{name}" in tensors:
                 self.optimiser.state[parameter] = {
                     key: tensors[f"{key}.{name}"] for key in ("exp_avg", "exp_avg_sq", "step")
                 }
-        self.chunk, self.seconds = int(facts["chunk"]), float(facts["seconds"])
+        self.chunk, self.seconds = chunk, seconds
+        self.batch_size = int(facts.get("batch_size", self.batch_size))
         return True
 
     def forget(self) -> None:
         """Remove the checkpoints once the member is final."""
         for path in (self.checkpoint, self.checkpoint.with_suffix(".previous")):
             path.unlink(missing_ok=True)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """CUDA says so by a type, the C allocator of a CPU by its words."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)

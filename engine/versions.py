@@ -191,7 +191,7 @@ def add(run: str | Path, name: str | None = None) -> str:
         part.mkdir(parents=True)
         outliers = (card.get("ood") or {}).get("file")
         members = [member["file"] for member in card["members"]]
-        for file in [*members, *([outliers] if outliers else []), EXEMPLARS, "log.jsonl"]:
+        for file in [*members, *([outliers] if outliers else []), EXEMPLARS, "log.jsonl", "comparison.json"]:
             if (folder / file).is_file():
                 shutil.copyfile(folder / file, part / file)
         write_card(part, card | {"model": name})

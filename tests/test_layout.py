@@ -42,7 +42,7 @@ FLOORS = (
         "population",
     },
     {"classify", "labelled", "validation", "calibrate", "train", "evaluate", "report", "experiments"},
-    {"inspections"},
+    {"inspections", "jobs"},
     {"cli"},
 )
 

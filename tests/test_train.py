@@ -293,7 +293,7 @@ def test_the_command_passes_on_what_it_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, spectra: int, own: OwnData | None
 ) -> None:
     asked: list[TrainConfig] = []
-    monkeypatch.setattr(training, "train", lambda config, out, *_: asked.append(config) or out)
+    monkeypatch.setattr("engine.jobs.run", lambda config, out, *_: asked.append(config) or out)
     monkeypatch.setattr("engine.versions.add", lambda folder, name: f"added-from-{folder.name}")
     command = ["train", "--out", str(tmp_path / "run"), "--from", "sdss", "--install", *words.split()]
     result = CliRunner().invoke(app, command)

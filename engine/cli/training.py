@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from engine.cli.terminal import DeviceOption, SurveyOption, TemplatesOption, app, progress, say
 
+if TYPE_CHECKING:
+    from engine.plan import TrainConfig
+
 
 @app.command()
 def train(
-    out: Annotated[Path, typer.Option("--out", help="Folder of the run; the same command goes on where it stopped.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder of the run; the same command goes on [default: $GASNET_HOME/runs/NAME]."),
+    ] = None,
     survey: SurveyOption = "sdss",
     network: Annotated[str, typer.Option("--network", help="Network to train; see `gasnet networks`.")] = "matched",
     members: Annotated[int, typer.Option("--members", min=1, help="Networks in the ensemble.")] = 5,
@@ -38,10 +44,10 @@ def train(
     templates: TemplatesOption = None,
 ) -> None:
     """Train an ensemble on mock spectra, or on labelled ones. It may be stopped; the same command goes on."""
+    from engine.jobs import runs_dir
     from engine.plan import OwnData, TrainConfig
     from engine.survey import load_survey, survey_names
-    from engine.train import train as run
-    from engine.versions import add, current_model
+    from engine.versions import add, current_model, next_name
 
     if catalog and not spectra:
         raise ValueError("--catalog needs the folder of its spectra: --spectra DIR")
@@ -54,18 +60,32 @@ def train(
         start_from=start_from, rate_scale=rate_scale, device=device, processes=processes,
         templates=str(templates) if templates else None,
     )  # fmt: skip
-    with progress("train") as advance:
-        done: dict[int, float] = {}
-
-        def show(facts: dict[str, Any]) -> None:
-            done[facts["member"]] = facts["done"]
-            rate = f"member {facts['member'] + 1}/{members}, {facts['rate']:.0f} spectra/s, loss {facts['loss']:.3f}"
-            advance(round(1000 * sum(done.values())), members * 1000, rate)
-
-        model = run(config, out, show, say)
+    out = out or runs_dir() / (name or next_name(survey, network))
+    model = _followed(config, out)
     say(f"model in {model}; try it: gasnet validate DIR --survey {survey} --model {model}")
     if install:
         added = add(model, name)
         say(f"added {added}; make it the current one: gasnet models promote {added} --reason ...")
     else:
         say(f"keep it among your own: gasnet models add {model}")
+
+
+def _followed(config: TrainConfig, out: Path) -> Path:
+    """Train with a bar; returns the model's folder. Ends the command when the run was stopped."""
+    from engine.jobs import run
+    from engine.trainer import Stopped
+
+    with progress("train") as advance:
+        done: dict[int, float] = {}
+
+        def show(facts: dict[str, Any]) -> None:
+            k, members = facts["member"], config.members
+            done[k] = facts["done"]
+            rate = f"member {k + 1}/{members}, {facts['rate']:.0f} spectra/s, loss {facts['loss']:.3f}"
+            advance(round(1000 * sum(done.values())), members * 1000, rate)
+
+        try:
+            return run(config, out, show, say)
+        except Stopped:
+            say(f"stopped; what was learned is in {out}, and the same command goes on")
+            raise typer.Exit(130) from None
