@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from astropy.table import MaskedColumn, Table
 
+from engine.plain import PlainError
 from engine.prediction import Prediction
 from engine.spectrum import Spectrum
 from engine.survey import Survey
@@ -29,7 +30,7 @@ FIT_COLUMNS: Mapping[str, type] = {
 }  # fmt: skip
 
 
-class CatalogueError(ValueError):
+class CatalogueError(PlainError):
     """A catalogue cannot be written as asked. The message names the file and the remedy."""
 
 

@@ -118,7 +118,7 @@ def regrid(spectrum: Spectrum, grid: Grid) -> tuple[Float32Array, Float32Array]:
         flux[pixel], ivar[pixel] = spectrum.flux[inside], spectrum.ivar[inside]
     else:
         flux, ivar = _rebin(spectrum, grid)
-    return flux.astype(np.float32), ivar.astype(np.float32)
+    return _single(flux), _single(ivar)
 
 
 def _interpolate(spectrum: Spectrum, grid: LinearGrid) -> tuple[Float32Array, Float32Array]:
@@ -126,7 +126,13 @@ def _interpolate(spectrum: Spectrum, grid: LinearGrid) -> tuple[Float32Array, Fl
     wave = spectrum.wave[usable]
     flux = np.interp(grid.wave, wave, spectrum.flux[usable], left=0.0, right=0.0)
     ivar = np.interp(grid.wave, wave, spectrum.ivar[usable], left=0.0, right=0.0)
-    return flux.astype(np.float32), ivar.astype(np.float32)
+    return _single(flux), _single(ivar)
+
+
+def _single(values: FloatArray) -> Float32Array:
+    """As float32; what lies beyond is infinite, and `classify.refusal` says so."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def _rebin(spectrum: Spectrum, grid: LogGrid) -> tuple[FloatArray, FloatArray]:

@@ -13,11 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.plain import PlainError, plain
+
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
+MOST_NAME = 200  # characters of an object's name
 
-class SpectrumError(ValueError):
+
+class SpectrumError(PlainError):
     """A spectrum cannot be read or cannot be used. The message says what, where and what to do."""
 
 
@@ -96,6 +100,8 @@ class Spectrum:
         for name, a in arrays.items():
             a.setflags(write=False)
             object.__setattr__(self, name, a)
+        object.__setattr__(self, "object_id", plain(self.object_id, MOST_NAME))
+        object.__setattr__(self, "notes", tuple(map(plain, self.notes)))
         object.__setattr__(self, "meta", MappingProxyType(dict(self.meta)))
 
     @property

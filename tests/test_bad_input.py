@@ -6,15 +6,12 @@ import io
 import time
 from pathlib import Path
 
-import makers
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from makers import BAD_FILES, galaxy, make_bad, make_sdss, make_table
+from makers import BAD_FILES, galaxy, make_bad, make_sdss
 
 from engine.readers import read
-from engine.spectrum import Spectrum, SpectrumError
+from engine.spectrum import SpectrumError
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
@@ -86,85 +83,3 @@ def test_a_csv_of_a_million_and_more_rows_is_refused_within_seconds(tmp_path: Pa
     path.write_text("wave,flux\n" + "4000.0,1.0\n" * 1_020_000)
     with pytest.raises(SpectrumError, match=r"at most 1,000,000"):
         read(path)
-
-
-# --- mutated files: `read` returns spectra or raises SpectrumError, nothing else, not even a warning -----------------
-
-
-def _seeds(folder: Path) -> dict[str, bytes]:
-    short = galaxy(n=300, loglam_min=3.7)
-    files = [
-        make_sdss(folder / "sdss.fits", *short, label={"spectype": "GALAXY", "z": 0.1}),
-        makers.make_spspec(folder / "spspec.fits", *short),
-        makers.make_desi(folder / "desi.fits", 1, "B", redshifts=True),
-        makers.make_sv0(folder / "sv0.fits", 1),
-        makers.make_lamost(folder / "lamost.fits"),
-        makers.make_lamost(folder / "lamost.fits.gz", style="table"),
-        makers.make_sixdf(folder / "sixdf.fits"),
-        makers.make_wcs1d(folder / "wcs.fits"),
-        *(make_table(folder / f"t.{e}", dict(zip(("wave", "flux", "ivar"), short, strict=True)), {"wave": "Angstrom"})
-          for e in ("fits", "ecsv", "csv", "txt")),
-    ]  # fmt: skip
-    return {path.name: path.read_bytes() for path in files}
-
-
-@pytest.fixture(scope="module")
-def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    return _seeds(tmp_path_factory.mktemp("seeds"))
-
-
-def mutate(content: bytes, kind: str, at: float, value: int, length: int) -> bytes:
-    """One damaged copy. Most damage goes to the first blocks, where the headers are."""
-    where = int(at**3 * (len(content) - 1))
-    if kind == "cut":
-        return content[:where]
-    if kind == "byte":
-        return content[:where] + bytes([value]) + content[where + 1 :]
-    if kind == "digit":  # headers and text: another number, another size
-        return content[:where] + b"%d" % (value % 10) + content[where + 1 :]
-    if kind == "drop":
-        return content[:where] + content[where + length :]
-    if kind == "card":
-        card = where // 80 * 80
-        return content[:card] + b" " * 80 + content[card + 80 :]
-    return content[:where] + bytes([value]) * length + content[where + length :]
-
-
-MUTATION = st.tuples(
-    st.sampled_from(["cut", "byte", "digit", "drop", "card", "run"]),
-    st.floats(0, 1), st.integers(0, 255), st.integers(1, 400),
-)  # fmt: skip
-
-
-def _check(name: str, content: bytes) -> None:
-    try:
-        spectra = read(content, name=name)
-    except SpectrumError as error:
-        assert name in str(error)  # noqa: PT017 - either outcome is right
-    else:
-        assert spectra
-        assert all(isinstance(s, Spectrum) and s.good.any() for s in spectra)
-
-
-@pytest.mark.parametrize(
-    "name", ["sdss.fits", "spspec.fits", "desi.fits", "sv0.fits", "lamost.fits", "lamost.fits.gz", "sixdf.fits",
-             "wcs.fits", "t.fits", "t.ecsv", "t.csv", "t.txt"],
-)  # fmt: skip
-@settings(max_examples=170, deadline=None, derandomize=True, database=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])  # fmt: skip
-@given(mutation=MUTATION)
-def test_damaged_bytes_give_a_spectrum_or_a_spectrum_error(name: str, seeds: dict[str, bytes], mutation: tuple) -> None:
-    _check(name, mutate(seeds[name], *mutation))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_ten_thousand_more_damaged_files(seeds: dict[str, bytes]) -> None:
-    random = np.random.default_rng(20240731)
-    kinds = ["cut", "byte", "digit", "drop", "card", "run"]
-    for _ in range(10_000):
-        name = str(random.choice(list(seeds)))
-        content = seeds[name]
-        for _ in range(random.integers(1, 4)):
-            content = mutate(content, str(random.choice(kinds)), random.random(), int(random.integers(256)), 40)
-        _check(name, content)

@@ -13,7 +13,7 @@ SCREEN = {"panel", "holoviews", "bokeh", "panel_material_ui", "gasnet_app"}
 
 # A module imports from its own floor or lower ones, and never in a circle. A new module needs a floor here.
 FLOORS = (
-    {"spectrum", "survey", "lines", "prediction", "identifiers"},
+    {"plain", "spectrum", "survey", "lines", "prediction", "identifiers"},
     {"readers", "archive", "grid", "resample", "networks", "device"},
     {
         "ensemble",

@@ -12,6 +12,8 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
+from engine.plain import PlainError
+
 TIMEOUTS = (5.0, 30.0)  # seconds to connect, and to wait for the next bytes
 PATIENCE = 120.0  # seconds that one whole answer may take, however steadily it drips
 PAUSE = 60.0  # seconds a host is left alone after it failed twice
@@ -20,7 +22,7 @@ REDIRECTS = 3
 _CHUNK = 1 << 16
 
 
-class ArchiveError(ValueError):
+class ArchiveError(PlainError):
     """A spectrum cannot be had. The message says where it was looked for, and what to do."""
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from engine.plain import PlainError
+
 FORMS: tuple[tuple[str, str], ...] = (
     ("751-52251-160", "SDSS plate-mjd-fiber"),
     ("845594848269461504", "SDSS specObjID"),
@@ -19,7 +21,7 @@ FORMS: tuple[tuple[str, str], ...] = (
 WORKS = "Forms that work: " + ", ".join(f"{form} ({what})" for form, what in FORMS)
 
 
-class IdentifierError(ValueError):
+class IdentifierError(PlainError):
     """Text that names no spectrum, or more than one. The message says what would; choices holds those meant."""
 
     def __init__(self, message: str, choices: tuple[Ref, ...] = ()) -> None:

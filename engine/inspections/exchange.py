@@ -21,6 +21,7 @@ from types import MappingProxyType
 from engine.catalogue import no_formula
 from engine.inspections.grade import SPECTYPES, Entry, Grade, GradeError, Machine, Target, with_qop
 from engine.inspections.journal import Incoming
+from engine.plain import PlainError
 
 PROSPECT = (
     "TARGETID", "EXPID", "NIGHT", "TILEID", "Spec_version", "Redrock_version", "Template_version", "Redrock_spectype",
@@ -32,7 +33,7 @@ _MARZ_NEEDED = ("Name", "QOP")
 TEMPLATES = MappingProxyType({"STAR": ("5", "G Star"), "GALAXY": ("9", "Composite Galaxy"), "QSO": ("12", "Quasar")})
 
 
-class ExchangeError(ValueError):
+class ExchangeError(PlainError):
     """A file of inspections cannot be read. The message names the file, the line and what should stand there."""
 
 
@@ -71,11 +72,11 @@ def _z(z: float | None) -> str:
 def from_prospect(text: str, name: str, survey: str = "DESI") -> list[Incoming]:
     """The rows of a VI file; its object ids are the survey's. Raises ExchangeError."""
     reader = csv.DictReader(io.StringIO(text), strict=True)
-    lacking = [column for column in _NEEDED if column not in (reader.fieldnames or ())]
-    if lacking:
-        raise ExchangeError(f"{name}: no column {', '.join(lacking)}. A VI file of prospect has {', '.join(PROSPECT)}")
     found = []
     try:
+        lacking = [column for column in _NEEDED if column not in (reader.fieldnames or ())]
+        if lacking:
+            raise ExchangeError(f"{name}: no column {', '.join(lacking)}. A VI file has {', '.join(PROSPECT)}")
         for row in reader:
             found.append(_read(partial(_prospect_row, row, survey, name), name, reader.line_num))
     except csv.Error as error:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from engine.readers import desi, fallback, image, lamost, sdss, sixdf, sparcl, table
 from engine.readers.source import FileSource, Source, opened
 from engine.spectrum import Spectrum, SpectrumError
@@ -49,7 +51,8 @@ def read(source: FileSource, name: str | None = None, catalogue: bool = True) ->
 
     Raises SpectrumError, which names the file, the reason and the remedy, and nothing else.
     """
-    with opened(source, name, catalogue) as file:
+    # A damaged number overflows somewhere; what comes of it is no finite number, and the readers look for that.
+    with opened(source, name, catalogue) as file, np.errstate(all="ignore"):
         for form in FORMATS:
             try:
                 if form.recognise(file):

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from astropy.io import fits
@@ -27,6 +27,9 @@ from numpy.typing import NDArray
 
 from engine.readers.quiet import quietly
 from engine.spectrum import SpectrumError
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 MAX_HEADER = 1000 * 2880  # bytes: 36,000 cards; the longest real header seen has 2,400
 MAX_HDUS = 1000
@@ -175,6 +178,20 @@ class Hdu:
                 raise ValueError(f"columns of {records.dtype.itemsize} bytes in rows of {self.header['NAXIS1']}")
             found = {name: _native(records.field(i - 1)) for name, i in chosen.items()}
             return {name: _flat(values) for name, values in found.items() if _used(values)}
+
+    def whole_table(self) -> Table:
+        """Every column as an astropy Table, nulls masked. Raises SpectrumError when the table is damaged.
+
+        Variable-length columns are refused: their pointers may ask for any amount of memory.
+        """
+        from astropy.table import Table  # slow to import, and only catalogues need it
+
+        with _decoding(self.where):
+            if any(
+                set("PQ") & set(self.text(f"TFORM{i}").partition("(")[0]) for i in range(1, self.get("TFIELDS") + 1)
+            ):
+                raise ValueError("columns of variable length; write the table without them")
+            return Table.read(fits.BinTableHDU.fromstring(self._bytes()))
 
     def _bytes(self, data_only: bool = False) -> bytes:
         start = self.offset + len(self.head.raw) if data_only else self.offset

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.readers.bounds import check_text, scalars
 from engine.readers.clean import MAX_OBJECTS, MAX_PIXELS, check_length, gather, spectrum
 from engine.readers.fitsfile import Hdu
 from engine.readers.image import ivar_from, medium
@@ -234,6 +235,7 @@ def _fits_table(source: Source) -> Hdu | None:
 def _ecsv(source: Source) -> tuple[list[Column], dict[str, Any]]:
     from astropy.table import Table  # slow to import, and only ECSV needs it
 
+    check_text(source)
     try:
         with quietly():
             table = Table.read(source.text.splitlines(), format="ascii.ecsv")
@@ -241,7 +243,7 @@ def _ecsv(source: Source) -> tuple[list[Column], dict[str, Any]]:
         raise SpectrumError(f"{source.name}: not a valid ECSV table: {error}. Write it again with astropy") from error
     columns = [Column(n, str(table[n].unit or ""), np.ma.filled(np.ma.asarray(table[n]), _fill(table[n])))
                for n in table.colnames if _role(n)]  # fmt: skip
-    return columns, {str(key).lower(): value for key, value in table.meta.items()}
+    return columns, {key.lower(): value for key, value in scalars(table.meta).items()}
 
 
 def _fill(column: Any) -> Any:
