@@ -131,7 +131,9 @@ def _answer(
     pending: Sequence[Row | tuple[str, Spectrum]], ensemble: Ensemble, batch_size: int, crosscheck: bool
 ) -> list[Row]:
     spectra = [item[1] for item in pending if isinstance(item, tuple)]
-    predictions = iter(ensemble.predict(spectra, batch_size=batch_size, keep_members=False) if spectra else [])
+    # The template fit tries the rivals of other classes too; a row of the catalogue needs the best class alone.
+    best_only = not crosscheck
+    predictions = iter(ensemble.predict(spectra, batch_size=batch_size, keep_members=False, best_only=best_only))
     return [_row(*item, next(predictions), crosscheck) if isinstance(item, tuple) else item for item in pending]
 
 

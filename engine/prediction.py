@@ -101,7 +101,7 @@ class Prediction:
         """True when probabilities and PDFs were calibrated on mock validation spectra."""
         return self.quantiles is not None
 
-    @property
+    @cached_property
     def best(self) -> int:
         """Index of the most probable class of the most probable type (Survey.choose)."""
         return int(self.survey.choose(self.p))
@@ -174,7 +174,7 @@ class Prediction:
         """Equal-tailed interval of one class's redshift: (z_low, z_high) with (1 - level) / 2 on either side."""
         return self.quantile(row, (1 - level) / 2), self.quantile(row, (1 + level) / 2)
 
-    @property
+    @cached_property
     def confidence(self) -> float:
         """Probability that type and redshift are right: that of the type times that of p(z) within the good-fraction
         window (paper eq. 10) around best_z; for a star that of the type."""

@@ -7,6 +7,7 @@ pipeline said about the object is kept as a Label and never shown to a network.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -109,7 +110,7 @@ class Spectrum:
         """(n,) True where the pixel may be used."""
         return np.asarray(self.ivar > 0)
 
-    @property
+    @cached_property
     def snr(self) -> float:
         """Median of flux * sqrt(ivar) over good pixels: SDSS's SN_MEDIAN_ALL."""
         return float(np.median(self.flux[self.good] * np.sqrt(self.ivar[self.good])))

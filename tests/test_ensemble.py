@@ -9,7 +9,9 @@ import pytest
 
 import engine
 from engine import Ensemble, Spectrum, ZWarn
+from engine.catalogue import answer_row
 from engine.networks import build
+from engine.survey import assets_dir
 
 WAVE = 10 ** (3.58 + 1e-4 * np.arange(3850))
 
@@ -177,6 +179,18 @@ def test_members_pdfs_can_be_left_out(ensemble: Ensemble) -> None:
     (prediction,) = ensemble.predict([galaxy()], keep_members=False)
     assert prediction.pdf_members.shape[0] == 0
     assert prediction.pdf.shape[0] == 6
+
+
+def test_an_answer_of_the_best_class_alone_makes_the_same_row_of_a_catalogue() -> None:
+    shipped = engine.load_ensemble("sdss", "cpu")
+    spectra = [engine.read(path)[0] for path in sorted((assets_dir() / "spectra").glob("*.fits"))]
+    whole, brief = shipped.predict(spectra), shipped.predict(spectra, best_only=True)
+    assert any(a.row(a.best) is None for a in whole)
+    for spectrum, a, b in zip(spectra, whole, brief, strict=True):
+        rows = [answer_row("x.fits", spectrum, prediction) for prediction in (a, b)]
+        assert repr(rows[0]) == repr(rows[1])
+        others = [k for k in range(len(b.z_classes)) if k != b.row(b.best)]
+        assert np.isnan(b.pdf[others]).all()
 
 
 def test_saliency_is_the_mean_absolute_gradient_of_the_members(ensemble: Ensemble) -> None:

@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.calibration.classes import FloatArray, scaled
 from engine.calibration.redshifts import Core, Window, apply, find_peaks, windows
 from engine.grid import ZGrid
+from engine.prediction import LEVELS
 from engine.survey import Survey
 
 __all__ = ["Calibration", "Core"]
@@ -71,18 +73,26 @@ class Calibration:
         return scaled(p, self.scale, self.bias)
 
     def redshifts(
-        self, mass: FloatArray, z_members: FloatArray, snr: FloatArray, survey: Survey, zgrid: ZGrid
+        self,
+        mass: FloatArray,
+        z_members: FloatArray,
+        snr: FloatArray,
+        survey: Survey,
+        zgrid: ZGrid,
+        rows: NDArray[np.int64] | None = None,
     ) -> tuple[FloatArray, FloatArray]:
         """Calibrated probability of each redshift bin (B, E, Z) and the redshifts (B, E, levels) at the cumulative
         probabilities prediction.LEVELS.
 
         mass : (B, E, Z) mean probability of the members in each bin; z_members : (M, B, E); snr : (B,)
+        rows : (B,) the one row of E that is wanted of each spectrum, -1 for none; what is not wanted is NaN
         """
-        out, levels = np.empty(mass.shape), []
+        out, levels = np.full(mass.shape, np.nan), np.full((*mass.shape[:2], LEVELS.size), np.nan)
         for k, (core, window) in enumerate(zip(self.cores, windows(survey, zgrid), strict=True)):
-            out[:, k], quantiles = calibrated(core, window, mass[:, k], z_members[:, :, k], snr)
-            levels.append(quantiles)
-        return out, np.stack(levels, axis=1)
+            own = np.arange(len(mass)) if rows is None else np.flatnonzero(rows == k)
+            if own.size:
+                out[own, k], levels[own, k] = calibrated(core, window, mass[own, k], z_members[:, own, k], snr[own])
+        return out, levels
 
 
 def calibrated(
