@@ -12,10 +12,14 @@ from engine import templatefit
 from engine.catalogue import CatalogueError, Row, answer_row, fit_row, make_table
 from engine.ensemble import Ensemble
 from engine.prediction import Prediction, ZWarn
+from engine.processes import spread
 from engine.readers import read
 from engine.spectrum import Spectrum, SpectrumError
 
 EXTENSIONS = (".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz", ".csv", ".ecsv")
+
+SHARD = 64  # files that a worker process answers before it hands over their rows
+FEW = 256  # files for which a second process is not worth its start of some seconds
 
 Progress = Callable[[int, int], None]
 
@@ -62,28 +66,52 @@ def _irregular(path: str) -> str:
 
 def classify(
     paths: Iterable[str | Path], ensemble: Ensemble, batch_size: int = 128, progress: Progress | None = None,
-    crosscheck: bool = False,
+    crosscheck: bool = False, workers: int = 1,
 ) -> Table:  # fmt: skip
     """Classify every spectrum of the given files and directories; see `find_files` and `classify_files`."""
-    return classify_files(find_files(paths), ensemble, batch_size, progress, crosscheck)
+    return classify_files(find_files(paths), ensemble, batch_size, progress, crosscheck, workers)
 
 
 def classify_files(
     files: Sequence[tuple[str, str]], ensemble: Ensemble, batch_size: int = 128, progress: Progress | None = None,
-    crosscheck: bool = False,
+    crosscheck: bool = False, workers: int = 1,
 ) -> Table:  # fmt: skip
     """Classify the files that `find_files` found: one row per spectrum, in their order.
 
     The columns are those of engine.catalogue.columns; `error` is empty for a good row. crosscheck adds the
     columns of the template fit (engine/templatefit.py). progress is called with (files read, files in all). Memory: one
-    batch of spectra at a time, and the rows.
+    batch of spectra at a time, and the rows, 1 kB each. workers : processes that read and answer side by side, for
+    FEW files and more; the rows and their order are the same. Raises ProcessError when one of them is killed.
     """
     survey = ensemble.survey
-    batches = classify_rows(files, ensemble, batch_size, progress, crosscheck)
-    tables = [make_table(rows, survey, crosscheck) for rows in batches]
-    table = vstack(tables, join_type="exact") if tables else make_table([], survey, crosscheck)
+    if workers > 1 and len(files) >= FEW:
+        tables = _spread(files, ensemble, batch_size, progress, crosscheck, workers)
+    else:
+        batches = classify_rows(files, ensemble, batch_size, progress, crosscheck)
+        tables = (make_table(rows, survey, crosscheck) for rows in batches)
+    parts = list(tables)
+    table = vstack(parts, join_type="exact") if parts else make_table([], survey, crosscheck)
     table.meta = {"model": ensemble.name, "survey": survey.name, "wave": "vacuum", "zerr": "Zhong et al. 2024, eq. 8"}
     return table
+
+
+def _spread(
+    files: Sequence[tuple[str, str]], ensemble: Ensemble, batch_size: int, progress: Progress | None,
+    crosscheck: bool, workers: int,
+) -> Iterator[Table]:  # fmt: skip
+    shards = [files[start : start + SHARD] for start in range(0, len(files), SHARD)]
+    done = 0
+    for shard, table in zip(shards, spread(_shard, (ensemble, batch_size, crosscheck), shards, workers), strict=True):
+        done += len(shard)
+        if progress:
+            progress(done, len(files))
+        yield table
+
+
+def _shard(shared: tuple[Ensemble, int, bool], files: Sequence[tuple[str, str]]) -> Table:
+    ensemble, batch_size, crosscheck = shared
+    batches = classify_rows(files, ensemble, batch_size, None, crosscheck)
+    return make_table((row for rows in batches for row in rows), ensemble.survey, crosscheck)
 
 
 def classify_rows(

@@ -14,7 +14,7 @@ SCREEN = {"panel", "holoviews", "bokeh", "panel_material_ui", "gasnet_app"}
 # A module imports from its own floor or lower ones, and never in a circle. A new module needs a floor here.
 FLOORS = (
     {"plain", "spectrum", "survey", "lines", "prediction", "identifiers"},
-    {"readers", "archive", "grid", "resample", "networks", "device"},
+    {"readers", "archive", "grid", "resample", "networks", "device", "processes"},
     {
         "ensemble",
         "calibration",
