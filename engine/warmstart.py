@@ -8,8 +8,9 @@ to class of the same name, else of the same spectral type. What is left starts f
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from torch import Tensor
 from engine.grid import LogGrid
 from engine.networks import Network, build
 from engine.networks.matched import Correlation
+from engine.plan import TrainConfig
 from engine.registry import ModelError, fill, find_model, load_member, read_card
 from engine.survey import Survey, load_survey
 
@@ -45,6 +47,33 @@ class WarmStart:
         return "; ".join(parts)
 
 
+def settled(config: TrainConfig) -> TrainConfig:
+    """The settings with survey and network filled in where they are empty, and the network's settings with them: those
+    of the start, so that a model goes on learning as what it is; without a start, SDSS's classes and `matched`.
+
+    Raises ModelError when there is no such start.
+    """
+    survey, network, settings = "sdss", "matched", None
+    if config.start_from:
+        survey, network, settings = _settings(find_model(config.start_from))
+    if config.network_config is not None or config.network not in ("", network):
+        settings = config.network_config  # another network cannot start from this one: begin_from says so
+    return replace(config, survey=config.survey or survey, network=config.network or network, network_config=settings)
+
+
+def _settings(folder: Path) -> tuple[str, str, dict[str, Any] | None]:
+    """Survey, network and the network's settings of a model, or of a run that is still going on."""
+    if _is_model(folder):
+        card = read_card(folder)
+        return card["survey"], card["network"], card["config"]
+    run = json.loads((folder / "config.json").read_text())
+    return run["survey"], run["network"], run["network_config"]
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / "card.json").is_file() or not (folder / "config.json").is_file()
+
+
 def source_member(source: str | Path, k: int) -> tuple[str, Survey, Network]:
     """Name of the model, survey and member k of a model (by name or folder) or of a run that is still going on.
 
@@ -52,17 +81,17 @@ def source_member(source: str | Path, k: int) -> tuple[str, Survey, Network]:
     load, or when the run has not finished member k yet.
     """
     folder = find_model(source)
-    plan = folder / "config.json"
-    if (folder / "card.json").is_file() or not plan.is_file():
+    if _is_model(folder):
         card = read_card(folder)
         survey = load_survey(card["survey"])
         return card["model"], survey, load_member(folder, card, card["members"][k % len(card["members"])], survey)
-    run = json.loads(plan.read_text())
-    survey = load_survey(run["survey"])
+    run = json.loads((folder / "config.json").read_text())
+    name, kind, settings = _settings(folder)
+    survey = load_survey(name)
     file = folder / f"member-{k % run['members']}.safetensors"
     if not file.is_file():
         raise ModelError(f"{file} not found: the run has not finished this member. Start when it has")
-    network = build(run["network"], survey, run["network_config"])
+    network = build(kind, survey, settings)
     fill(network, file)
     return run["name"] or folder.name, survey, network
 

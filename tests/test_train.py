@@ -277,30 +277,32 @@ def test_own_data_out_of_bounds_is_refused(changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "spectra", "own"),
+    ("start", "words", "spectra", "own"),
     [
-        ("--budget 5000", 5000, None),
-        ("", 120_000, None),
+        ("sdss", "--budget 5000", 5000, None),
+        ("desi", "", 120_000, None),
         (
+            "sdss",
             "--spectra NIGHT --catalog c.csv --mix 0.25 --shift 4 --budget 9000",
             9000,
             OwnData("NIGHT", "c.csv", 0.25, 4),
         ),
-        ("--spectra train.fits", 120_000, OwnData("train.fits")),
+        ("sdss", "--spectra train.fits", 120_000, OwnData("train.fits")),
     ],
 )
 def test_the_command_passes_on_what_it_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, spectra: int, own: OwnData | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str, words: str, spectra: int, own: OwnData | None
 ) -> None:
     asked: list[TrainConfig] = []
     monkeypatch.setattr("engine.jobs.run", lambda config, out, *_: asked.append(config) or out)
     monkeypatch.setattr("engine.versions.add", lambda folder, name: f"added-from-{folder.name}")
-    command = ["train", "--out", str(tmp_path / "run"), "--from", "sdss", "--install", *words.split()]
+    command = ["train", "--out", str(tmp_path / "run"), "--from", start, "--install", *words.split()]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     (plan,) = asked
     assert (plan.spectra, plan.own_data) == (spectra, own)
-    assert plan.start_from == engine.load_survey("sdss").model, "a survey stands for its current model"
+    assert plan.start_from == engine.load_survey(start).model, "a survey stands for its current model"
+    assert (plan.survey, plan.network) == (start, "matched"), "a model goes on learning as what it is"
     assert "gasnet models promote added-from-run" in result.output
 
 

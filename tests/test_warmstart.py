@@ -15,8 +15,9 @@ import engine
 from engine import ModelError, Survey
 from engine.networks import Network, build
 from engine.networks.matched import Matched
+from engine.plan import TrainConfig
 from engine.registry import card_base, save_member, sha256_of, write_card
-from engine.warmstart import begin_from
+from engine.warmstart import begin_from, settled
 
 TINY = {"features": 4, "filters": 4, "hidden": 8}
 OTHER = """
@@ -149,3 +150,28 @@ def test_another_kind_of_network_is_refused(sdss: Survey, source: Path) -> None:
 def test_a_source_that_is_nowhere_lists_the_models_that_exist(sdss: Survey) -> None:
     with pytest.raises(ModelError, match="no such model"):
         begin_from(fresh(sdss, 7), sdss, "no-such-model", 0)
+
+
+def test_what_is_not_said_of_a_run_is_that_of_its_start(source: Path, sdss: Survey) -> None:
+    desi = settled(TrainConfig("", "", start_from="desi-matched-v2"))
+    assert (desi.survey, desi.network) == ("desi", "matched")
+    alike = settled(TrainConfig("", "", start_from=str(source)))
+    assert (alike.survey, alike.network_config) == ("sdss", dict(fresh(sdss, 0).config))
+
+
+def test_what_is_said_of_a_run_stands(source: Path) -> None:
+    plan = TrainConfig("coarse", "matched", start_from=str(source), network_config={"features": 8})
+    assert settled(plan) == plan
+    assert settled(TrainConfig("", "gasnet2", start_from=str(source))).network_config is None
+
+
+def test_without_a_start_it_is_sdss_and_matched() -> None:
+    plan = settled(TrainConfig("", ""))
+    assert (plan.survey, plan.network, plan.network_config) == ("sdss", "matched", None)
+
+
+def test_a_run_that_is_still_going_on_says_what_it_is(tmp_path: Path) -> None:
+    run = {"survey": "coarse", "network": "matched", "network_config": TINY}
+    (tmp_path / "config.json").write_text(json.dumps(run))
+    plan = settled(TrainConfig("", "", start_from=str(tmp_path)))
+    assert {key: getattr(plan, key) for key in run} == run

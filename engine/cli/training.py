@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.cli.terminal import DeviceOption, SurveyOption, TemplatesOption, app, progress, say
+from engine.cli.terminal import DeviceOption, TemplatesOption, app, progress, say
 
 if TYPE_CHECKING:
     from engine.plan import TrainConfig
@@ -19,8 +19,12 @@ def train(
         Path | None,
         typer.Option("--out", help="Folder of the run; the same command goes on [default: $GASNET_HOME/runs/NAME]."),
     ] = None,
-    survey: SurveyOption = "sdss",
-    network: Annotated[str, typer.Option("--network", help="Network to train; see `gasnet networks`.")] = "matched",
+    survey: Annotated[
+        str, typer.Option("--survey", help="Survey to train for [default: that of --from, else sdss].")
+    ] = "",
+    network: Annotated[
+        str, typer.Option("--network", help="See `gasnet networks` [default: that of --from, else matched].")
+    ] = "",
     members: Annotated[int, typer.Option("--members", min=1, help="Networks in the ensemble.")] = 5,
     spectra: Annotated[
         Path | None, typer.Option(help="Folder of labelled spectra (with --catalog), or a packed file.")
@@ -48,21 +52,22 @@ def train(
     from engine.plan import OwnData, TrainConfig
     from engine.survey import load_survey, survey_names
     from engine.versions import add, current_model, next_name
+    from engine.warmstart import settled
 
     if catalog and not spectra:
         raise ValueError("--catalog needs the folder of its spectra: --spectra DIR")
     if start_from in survey_names():
         start_from = current_model(load_survey(start_from))
-    config = TrainConfig(
+    config = settled(TrainConfig(
         survey=survey, network=network, members=members, minutes=minutes, seed=seed, name=name,
         spectra=120_000 if budget is None and minutes is None else budget,
         own_data=OwnData(str(spectra), str(catalog) if catalog else None, mix, shift) if spectra else None,
         start_from=start_from, rate_scale=rate_scale, device=device, processes=processes,
         templates=str(templates) if templates else None,
-    )  # fmt: skip
-    out = out or runs_dir() / (name or next_name(survey, network))
+    ))  # fmt: skip
+    out = out or runs_dir() / (name or next_name(config.survey, config.network))
     model = _followed(config, out)
-    say(f"model in {model}; try it: gasnet validate DIR --survey {survey} --model {model}")
+    say(f"model in {model}; try it: gasnet validate DIR --survey {config.survey} --model {model}")
     if install:
         added = add(model, name)
         say(f"added {added}; make it the current one: gasnet models promote {added} --reason ...")
