@@ -147,8 +147,11 @@ def _write_ecsv(table: Table, path: str) -> None:
 
 def _write_csv(table: Table, path: str) -> None:
     safe = table.copy(copy_data=False)
-    for name in _text_columns(table):
-        safe[name] = [no_formula(value) for value in table[name].tolist()]
+    for name in table.colnames:
+        if table[name].dtype.kind in "USO":
+            safe[name] = [no_formula(_as_text(value)) for value in table[name].tolist()]
+        if (shown := no_formula(name)) != name:  # an uploaded catalogue names its columns as it likes
+            safe.rename_column(name, shown)
     safe.write(path, format="ascii.csv", overwrite=True)
 
 
@@ -182,6 +185,10 @@ _WRITERS = {".ecsv": _write_ecsv, ".csv": _write_csv, ".fits": _write_fits, ".pa
 
 def _text_columns(table: Table) -> list[str]:
     return [name for name in table.colnames if table[name].dtype.kind == "U"]
+
+
+def _as_text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else "" if value is None else str(value)
 
 
 def no_formula(text: str) -> str:

@@ -205,6 +205,9 @@ def test_columns_that_do_not_fit_the_rows_are_never_read_as_numbers(form: str) -
     if form == "D9":  # FITS allows letters after the format
         np.testing.assert_array_equal(hdu.table("WAVE")["WAVE"], wave)
         return
+    if form.startswith("P"):  # pointers are never followed
+        assert "WAVE" not in hdu.table("WAVE")
+        return
     with pytest.raises(SpectrumError, match=r"^x\.fits: HDU 1: damaged"):
         hdu.table("WAVE", "FLUX")
 

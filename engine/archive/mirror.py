@@ -41,11 +41,14 @@ class Mirror:
         root = self.folder.resolve()
         try:
             path = (root / ref.path).resolve()
-        except (OSError, RuntimeError) as error:  # a loop of links
-            raise ArchiveError(f"{ref.path}: cannot be followed; check the links in the data folder") from error
+            there = path.is_file()
+        except (OSError, RuntimeError) as error:  # a loop of links, a name longer than the disk allows
+            raise ArchiveError(
+                f"{ref.path}: cannot be followed; check the path and links in the data folder"
+            ) from error
         if not path.is_relative_to(root):
             raise ArchiveError(f"{ref.path}: lies outside the data folder, where alone paths are opened")
-        if not path.is_file():
+        if not there:
             raise NotFound(f"{ref.path}: no such file in the data folder")
         return path
 

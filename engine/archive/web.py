@@ -122,7 +122,10 @@ class Web:
         return data, answer.headers
 
     def _next(self, url: str, location: str, hops: int) -> str:
-        there = urljoin(url, location)
+        try:
+            there = urljoin(url, location)
+        except ValueError as error:
+            raise BadAnswer(f"{_host(url)} redirects to what is no address: refused") from error
         if hops <= 0:
             raise BadAnswer(f"{_host(url)} redirects in circles")
         if _host(there) not in self.hosts or (url.startswith("https:") and not there.startswith("https:")):
@@ -130,7 +133,10 @@ class Web:
         return there
 
     def _body(self, answer: requests.Response, most: int, host: str) -> bytes:
-        length = int(answer.headers.get("Content-Length") or 0)
+        told = answer.headers.get("Content-Length") or "0"
+        if not re.fullmatch(r"\d{1,18}", told, re.A):
+            raise BadAnswer(f"{host} sends a Content-Length that is no number")
+        length = int(told)
         end = self._clock() + self.patience
         data = bytearray()
         while chunk := answer.raw.read1(_CHUNK, decode_content=True):  # what is there; a full chunk may never come

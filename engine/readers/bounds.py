@@ -22,6 +22,9 @@ def check_text(source: Source) -> None:
         raise SpectrumError(
             f"{source.name}: {header:,} bytes of header; at most {MAX_YAML:,} are read. Shorten its meta"
         )
+    names = next((len(line) for line in lines if line and not line.startswith("#")), 0)
+    if names > MAX_YAML:
+        raise SpectrumError(f"{source.name}: {names:,} characters of column names; at most {MAX_YAML:,} are read")
     longest = max(map(len, lines))
     if longest * len(lines) > 2**25 + 4 * len(source.text):
         raise SpectrumError(

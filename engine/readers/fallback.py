@@ -5,6 +5,8 @@ specutils (astropy's package for spectra) knows JWST, HST, 2dFGRS, GAMA, OzDES, 
 
 from __future__ import annotations
 
+import io
+import re
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,15 @@ from engine.readers.quiet import quietly
 from engine.readers.source import Source
 from engine.readers.units import to_flam
 from engine.spectrum import Spectrum, SpectrumError
+
+# Cards that specutils hands to wcslib and no one-dimensional spectrum needs: wcslib has written beyond its buffers for
+# some headers (astropy/astropy#20349). Left are CTYPE, CUNIT, CRVAL, CRPIX, CDELT, CD and PC of an image.
+_WCS = re.compile(
+    rb"(WCSAXES|WCSNAME|CNAME|CROTA|CRDER|CSYER|CPERI|CZPHS|P[SV]\d|[AB]P?_|C[PQ]DIS|D[PQ]\d|D2IM|LON|LAT|RADE|EQUINOX"
+    rb"|EPOCH|REST|SPECSYS|SSYS|VEL|ZSOURCE|OBSGEO|OBSORBIT|MJD|DATE|TIME|JEPOCH|BEPOCH|TELAPSE|XPOSURE"
+    rb"|(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CD|PC)\d+(_\d+)?[A-Z]|CTYPE\d+ *= *'[^']*-TAB"
+    rb"|T(CTY|CUN|CRV|CRP|CDE|CDL)[A-Z]*\d|T(PC|CD|P|S|V)\d|\d+(CTY|CUN|CRV|CRP|CDE|PC|CD|P|S|V))"
+)
 
 
 def is_fits(source: Source) -> bool:
@@ -50,9 +61,8 @@ def _ask_specutils(source: Source) -> list[Any]:
         import specutils
 
         for kind in (specutils.Spectrum, specutils.SpectrumList):
-            source.stream.seek(0)
             try:
-                found = kind.read(source.stream)
+                found = kind.read(io.BytesIO(b"".join(hdu.without(_WCS) for hdu in source.hdus)))
             except IORegistryError:
                 continue
             except Exception as error:  # third-party loaders raise anything

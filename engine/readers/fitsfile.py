@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import io
 import math
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -165,7 +166,7 @@ class Hdu:
         Complex, empty and variable-length columns are left out: no spectrum we read has them. Raises SpectrumError
         when the table is damaged.
         """
-        chosen = {name: i for name, i in self.columns.items() if name in wanted}
+        chosen = {name: i for name, i in self.columns.items() if name in wanted and not self._variable(i)}
         if not chosen:
             return {}
         with _decoding(self.where):
@@ -187,11 +188,19 @@ class Hdu:
         from astropy.table import Table  # slow to import, and only catalogues need it
 
         with _decoding(self.where):
-            if any(
-                set("PQ") & set(self.text(f"TFORM{i}").partition("(")[0]) for i in range(1, self.get("TFIELDS") + 1)
-            ):
+            if any(self._variable(i) for i in range(1, self.get("TFIELDS") + 1)):
                 raise ValueError("columns of variable length; write the table without them")
             return Table.read(fits.BinTableHDU.fromstring(self._bytes()))
+
+    def without(self, unwanted: re.Pattern[bytes]) -> bytes:
+        """The HDU's bytes, leaving out the cards that match."""
+        raw = self.head.raw
+        cards = b"".join(raw[at : at + 80] for at in range(0, len(raw), 80) if not unwanted.match(raw, at))
+        return cards + b" " * (-len(cards) % _BLOCK) + self._bytes(data_only=True)
+
+    def _variable(self, i: int) -> bool:
+        """True for a column of pointers into a heap: many may point to the same bytes, each to be copied."""
+        return bool(set("PQ") & set(self.text(f"TFORM{i}").partition("(")[0]))
 
     def _bytes(self, data_only: bool = False) -> bytes:
         start = self.offset + len(self.head.raw) if data_only else self.offset

@@ -20,9 +20,11 @@ from engine.readers.fitsfile import Hdu, scan
 from engine.spectrum import SpectrumError
 
 MAX_UNZIPPED = 512 * 2**20  # bytes; a gzipped file that grows beyond this is refused,
-MAX_RATIO = 100  # and so is one that grows more than this (spectra shrink 2 to 10 times) beyond
+MAX_RATIO = 20  # and so is one that grows more than this (spectra shrink 2 to 10 times) beyond
 SMALL = 64 * 2**20  # bytes
 MAX_TEXT = 128 * 2**20  # bytes; a million rows of three columns take about 60 MB
+
+_PIECE = 2**20  # bytes unzipped at a time
 
 # First bytes of what people give us by mistake, and what it is.
 _MISTAKES: tuple[tuple[bytes, str], ...] = (
@@ -138,13 +140,16 @@ def _look(stream: BinaryIO, where: str, catalogue: bool) -> Source:
 def _unzip(stream: BinaryIO, where: str) -> BinaryIO:
     limit = min(MAX_UNZIPPED, max(SMALL, MAX_RATIO * stream.seek(0, os.SEEK_END)))
     stream.seek(0)
+    data = io.BytesIO()
     try:
         with gzip.GzipFile(fileobj=stream) as unzipper:
-            data = unzipper.read(limit + 1)
+            # Piece by piece: read whole, it would lie in memory twice before it is found too large.
+            while data.tell() <= limit and (piece := unzipper.read(_PIECE)):
+                data.write(piece)
     except (OSError, EOFError, zlib.error) as error:
         raise SpectrumError(f"{where}: damaged or truncated gzip: {error}. Download or copy it again") from error
-    if len(data) > limit:
+    if data.tell() > limit:
         raise SpectrumError(
             f"{where}: grows beyond {limit:,} bytes when unzipped: refused. If it is genuine, gunzip it"
         )
-    return io.BytesIO(data)
+    return data

@@ -95,6 +95,7 @@ _ERROR_NAMES = {
 _MASK_NAMES = frozenset(["mask", "bad", "badpix", "flag", "flags", "dq"])
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?$|[+-]?(nan|inf)$", re.IGNORECASE)
 _MAX_SCANNED_LINES = 10_000
+MAX_FIRST = 20_000  # characters of the line that names the columns
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,8 @@ def read_fits(source: Source) -> list[Spectrum]:
         check_length(source.name, hdu.shape[0])
     wanted = [name for name in hdu.columns if _role(name)]
     columns = [Column(name, hdu.unit(name), values) for name, values in hdu.table(*wanted).items()]
+    if not {"wave", "flux"} <= {_role(column.name) for column in columns}:
+        raise SpectrumError(f"{source.name}: columns of wavelength or flux hold no numbers. Give one number a pixel")
     air, notes = medium(source)
     meta = {key.lower(): _number(hdu.get(key, source.hdus[0].get(key))) for key in ("RA", "DEC")}
     object_id = hdu.text("OBJECT") or source.hdus[0].text("OBJECT") or source.stem
@@ -260,13 +263,15 @@ def _plain(source: Source) -> tuple[list[Column], dict[str, Any], tuple[str, ...
     for line in lines:
         stripped = line.strip()
         if stripped.startswith(("#", "!", "%")) or not stripped:
-            comment = stripped.lstrip("#!% ") or comment
+            comment = stripped[:MAX_FIRST].lstrip("#!% ") or comment
             if match := re.match(r"(\w+)\s*[:=]\s*(.+)", comment):
                 keys[match.group(1).lower()] = match.group(2).strip()
             skipped += 1
             continue
         first = stripped
         break
+    if len(first) > MAX_FIRST:
+        raise SpectrumError(f"{source.name}: a first line of {len(first):,} characters. Give a row for each wavelength")
     separator = next((s for s in (",", ";", "\t", "|") if s in first), None)
     head = _split(first, separator)
     named = bool(head) and not all(_NUMBER.match(word) or not word for word in head)
@@ -299,6 +304,7 @@ def _split(line: str, separator: str | None) -> list[str]:
 
 def _name_unit(name: str) -> tuple[str, str]:
     """('wave', 'nm') from 'wave [nm]', 'wave (nm)' or 'wave_nm'."""
+    name = name[:200]  # the patterns take time by the square
     if match := re.match(r"(.*?)\s*[\[(](.*)[\])]\s*$", name):
         return match.group(1), match.group(2)
     if match := re.match(r"(.*)_(nm|um|micron|angstroms?|aa)$", name, re.IGNORECASE):
