@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -18,8 +19,9 @@ from astropy.table import Table
 from engine import ArchiveError, CatalogueError, IdentifierError, SpectrumError, read, read_population, write_catalogue
 from engine.archive import Archive
 from engine.archive.cache import Cache
+from engine.archive.sparcl import Sparcl
 from engine.archive.web import BadAnswer, Web
-from engine.identifiers import resolve
+from engine.identifiers import DesiRef, resolve
 from engine.readers import fallback
 from engine.readers.units import _parse
 from gasnet_app.intake import Upload, open_catalogue
@@ -245,3 +247,29 @@ def test_a_length_that_is_no_number_is_an_archives_fault_and_not_ours() -> None:
 
     with pytest.raises(BadAnswer, match="Content-Length"):
         Web(["data.sdss.org"])._body(Answer(), 10, "data.sdss.org")  # type: ignore[arg-type]
+
+
+TWO = [{}, {"sparcl_id": "a", "data_release": "DESI-DR1"}, {"sparcl_id": "b", "data_release": "DESI-DR1"}]
+
+
+@pytest.mark.parametrize(
+    "place", [{"survey": "../.."}, {"program": "../up"}, {"healpix": "x"}, {"survey": {}}, {"survey": "a\n"}]
+)
+def test_an_archives_answer_names_no_folder(place: dict) -> None:
+    class Played:
+        answers = iter([json.dumps(TWO), json.dumps([{}, *({**record, **place} for record in TWO[1:])])])
+
+        def post(self, *_: object) -> bytes:
+            return next(self.answers).encode()
+
+    with pytest.raises(BadAnswer, match="unknown form"):
+        Sparcl(Played(), "https://sparcl.example/x").fetch(DesiRef(39632936152072660))  # type: ignore[arg-type]
+
+
+def test_an_archives_answer_nested_too_deep_is_its_fault() -> None:
+    class Played:
+        def post(self, *_: object) -> bytes:
+            return b"[" * 200_000
+
+    with pytest.raises(BadAnswer, match="unknown form"):
+        Sparcl(Played(), "https://sparcl.example/x").fetch(DesiRef(39632936152072660))  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ Its client package is not used: it pins old pandas and NumPy, asks the network w
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,14 @@ class Sparcl:
 
     def fetch(self, ref: SdssRef | DesiRef) -> tuple[bytes, str]:
         """(JSON of one spectrum, URL it came from). Raises Ambiguous when several spectra have the ID."""
+        try:
+            return self._fetch(ref)
+        except ArchiveError:
+            raise
+        except Exception as error:  # an answer may hold anything in the place of anything
+            raise BadAnswer(f"{self._host} answered in an unknown form ({type(error).__name__}); try again") from error
+
+    def _fetch(self, ref: SdssRef | DesiRef) -> tuple[bytes, str]:
         record = self._target(ref) if isinstance(ref, DesiRef) else self._plate(ref)
         include = [*FIELDS, *(PLACE if isinstance(ref, DesiRef) else ())]
         data, url = self._retrieve([record["sparcl_id"]], include, [record["data_release"]])
@@ -116,4 +125,6 @@ def _agrees(ref: DesiRef, record: dict[str, Any]) -> bool:
 
 def _place(ref: DesiRef, record: dict[str, Any], release: str) -> DesiRef:
     survey, program, healpix = (record.get(key) for key in PLACE)
+    if not all(word is None or re.fullmatch("[a-z0-9]{1,20}", word) for word in (survey, program)):
+        raise ValueError(f"survey {survey!r}, program {program!r}")  # they become part of a file's name
     return DesiRef(ref.targetid, survey, program, healpix if healpix is None else int(healpix), release=release)
