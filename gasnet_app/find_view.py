@@ -79,8 +79,9 @@ class FindView:
         self.choices = pn.Column(margin=0, visible=False, sizing_mode="stretch_width", css_classes=["find-choices"])
         self.end = pmui.Button(label="Close", variant="text", size="small", margin=(4, 0, 0, 0),
                                sx={"textTransform": "none"}, css_classes=["find-end"])  # fmt: skip
-        self.under = pn.Column(self.line, self.choices, self.end, width=WIDTH + 20, margin=0, visible=False,
-                               styles=_UNDER, css_classes=["find-under"])  # fmt: skip
+        # Its width by style: of a child's own width, Panel would make the least width of the box over it.
+        self.under = pn.Column(self.line, self.choices, self.end, margin=0, visible=False,
+                               styles={**_UNDER, "width": f"{WIDTH + 20}px"}, css_classes=["find-under"])  # fmt: skip
         self.view = pn.Column(self.box, self.paste, self.under, min_width=LEAST_WIDTH, max_width=WIDTH,
                               sizing_mode="stretch_width", height=30, margin=(5, 8), align="center",
                               styles={"position": "relative", "overflow": "visible"})  # fmt: skip

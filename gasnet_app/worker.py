@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+import numpy as np
 
 from engine import (
     CrossCheck,
@@ -20,6 +23,7 @@ from engine import (
     Rung,
     Saliency,
     Spectrum,
+    SpectrumError,
     Survey,
     crosscheck,
     degrade,
@@ -35,6 +39,7 @@ from engine import (
 )
 from gasnet_app.intake import Upload, open_path, open_upload
 from gasnet_app.records import Answer
+from gasnet_app.server.metrics import ANSWER_SECONDS, FILES, PREDICTIONS, QUEUE, WAIT_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -76,35 +81,66 @@ class Worker:
         self._exemplars = functools.cache(self._load_exemplars)
         self._traced = functools.lru_cache(MOST_TRACED)(lambda s, k: member_saliency(self._load(), s, k))
 
-    async def _ask(self, question: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._engine, question)
+    async def _ask(self, kind: str, question: Callable[[], T]) -> T:
+        asked = time.perf_counter()
+
+        def turn() -> T:
+            WAIT_SECONDS.observe(time.perf_counter() - asked)
+            return question()
+
+        with QUEUE.track_inprogress(), ANSWER_SECONDS.labels(kind).time():
+            return await asyncio.get_running_loop().run_in_executor(self._engine, turn)
 
     async def open(self, source: Upload | Path) -> list[Spectrum]:
         """The spectra of an upload or of a file. Raises SpectrumError."""
-        if isinstance(source, Upload):
-            return await asyncio.to_thread(open_upload, source)
-        return await asyncio.to_thread(open_path, source)
+        try:
+            if isinstance(source, Upload):
+                spectra = await asyncio.to_thread(open_upload, source)
+            else:
+                spectra = await asyncio.to_thread(open_path, source)
+        except SpectrumError:
+            FILES.labels("refused").inc()
+            raise
+        FILES.labels("read").inc()
+        return spectra
 
     async def card(self) -> dict:
         """The model card of the loaded ensemble. Raises ModelError or SurveyError when none can be loaded."""
-        return dict(await self._ask(lambda: self._load().card))
+        return dict(await self._ask("card", lambda: self._load().card))
+
+    async def alive(self) -> str:
+        """The name of the ensemble, once it has answered a flat spectrum. Raises as `predict`; ValueError for NaN."""
+        wave = np.linspace(3800.0, 9200.0, 3000)
+        flat = Spectrum(wave, np.ones_like(wave), np.full_like(wave, 100.0), object_id="health")
+        (found,) = await self._ask("health", lambda: self._load().predict([flat], keep_members=False))
+        if not np.isfinite(found.p).all():
+            raise ValueError(f"{self.survey.name}: the model answers with NaN")
+        return await self._ask("health", lambda: self._load().name)
 
     async def predict(self, spectra: Sequence[Spectrum], wanted: Wanted = _always) -> list[Prediction]:
         """One prediction per spectrum, in order; none when they are no longer wanted by the time it is their turn.
 
         Raises ModelError or SurveyError when no model can be loaded.
         """
-        return await self._ask(lambda: self._load().predict(spectra) if wanted() else [])
+        start = time.perf_counter()
+        found = await self._ask("predict", lambda: self._load().predict(spectra) if wanted() else [])
+        if found:
+            PREDICTIONS.labels(self.survey.name).inc(len(found))
+            told = {"objects": [s.object_id for s in spectra], "survey": self.survey.name}
+            log.info("predicted", extra=told | {"ms": round(1000 * (time.perf_counter() - start), 1)})
+        return found
 
     async def explain(self, spectrum: Spectrum, class_index: int, wanted: Wanted = _always) -> Saliency | None:
         """Saliency of one class on the network's wavelengths; None when it is no longer wanted at its turn."""
-        return await self._ask(lambda: mean_saliency(self._traced(spectrum, class_index)) if wanted() else None)
+        return await self._ask(
+            "explain", lambda: mean_saliency(self._traced(spectrum, class_index)) if wanted() else None
+        )
 
     async def members(
         self, spectrum: Spectrum, class_index: int, wanted: Wanted = _always
     ) -> tuple[Saliency, ...] | None:
         """The same saliency as each member has it; None when it is no longer wanted at its turn."""
-        return await self._ask(lambda: self._traced(spectrum, class_index) if wanted() else None)
+        return await self._ask("members", lambda: self._traced(spectrum, class_index) if wanted() else None)
 
     async def altered(
         self, spectrum: Spectrum, hidden: Regions, factor: float, wanted: Wanted = _always
@@ -120,19 +156,21 @@ class Worker:
             changed = degrade(occlude(spectrum, hidden), factor)
             return self._load().predict([changed], keep_members=False)[0]
 
-        return await self._ask(answer)
+        return await self._ask("altered", answer)
 
     async def ladder(self, spectrum: Spectrum, hidden: Regions, wanted: Wanted = _always) -> tuple[Rung, ...] | None:
         """The answers without the hidden regions at rising noise; None when no longer wanted. Raises SpectrumError."""
-        return await self._ask(lambda: noise_ladder(self._load(), occlude(spectrum, hidden)) if wanted() else None)
+        return await self._ask(
+            "ladder", lambda: noise_ladder(self._load(), occlude(spectrum, hidden)) if wanted() else None
+        )
 
     async def check(self, spectrum: Spectrum, prediction: Prediction, wanted: Wanted = _always) -> CrossCheck | None:
         """The template fit beside a prediction; None when it is no longer wanted at its turn."""
-        return await self._ask(lambda: crosscheck(spectrum, prediction) if wanted() else None)
+        return await self._ask("check", lambda: crosscheck(spectrum, prediction) if wanted() else None)
 
     async def nearest(self, found: Prediction, others: Mapping[str, Answer]) -> tuple[Near, ...]:
         """The loaded objects and the model's mock spectra that look most like one to the networks, nearest first."""
-        exemplars = await self._ask(self._exemplars)
+        exemplars = await self._ask("exemplars", self._exemplars)
         return await asyncio.to_thread(_nearest, found, others, exemplars)
 
     def _load_exemplars(self) -> Exemplars | None:

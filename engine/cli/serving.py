@@ -42,13 +42,17 @@ def serve(
     behind_proxy: Annotated[
         bool, typer.Option("--behind-proxy", help="A proxy on this machine sets X-Real-IP and X-Scheme: believe it.")
     ] = False,
+    logs: Annotated[str, typer.Option("--log", help="text or json: lines for people or for programs.")] = "",
+    open_metrics: Annotated[
+        bool, typer.Option("--open-metrics", help="Answer /metrics to other machines too, not to this one alone.")
+    ] = False,
     data_dir: DataOption = None,
 ) -> None:
     """Open the app for browsers, on this machine only unless told otherwise: http://localhost:5006/gasnet_app."""
     folder = _app_folder()
     alone = _is_loopback(address)
     allowed = _origins(address, port, alone, origin or [])
-    command = [sys.executable, "-m", "panel", "serve", folder, "--address", address, "--port", str(port)]
+    command = [sys.executable, "-m", "gasnet_app.server", folder, "--address", address, "--port", str(port)]
     command += [f"--allow-websocket-origin={host}" for host in allowed]
     # One process, because the engine, its queue and its memory are shared by all sessions; and never --num-threads,
     # with which sessions would draw in threads of their own while the views count on one event loop.
@@ -57,6 +61,12 @@ def serve(
                 "--check-unused-sessions", str(UNUSED_CHECK)]  # fmt: skip
     # Secrets go by the environment: command lines are read by everybody on the machine.
     settings = {"BOKEH_SECRET_KEY": secrets.token_urlsafe(32)}
+    if logs not in ("", "text", "json"):
+        raise typer.BadParameter(f"{logs}: say text or json", param_hint="--log")
+    if logs == "json" or (not logs and not sys.stderr.isatty()):
+        command.append("--log-lines")
+    if open_metrics:
+        command.append("--open-metrics")
     if behind_proxy:
         command.append("--use-xheaders")
     if login_file is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,7 +34,10 @@ from engine.inspections import (
     progress,
 )
 from gasnet_app.records import Record
+from gasnet_app.server.metrics import ACTS
 from gasnet_app.state import Explorer
+
+log = logging.getLogger(__name__)
 
 GRADING = ("0", "1", "2", "3", "4", "r", "c", "s", "u", "z")
 Open = Callable[[], Journal]
@@ -257,6 +261,8 @@ class Sitting(param.Parameterized):
     def _saved(self, entry: Entry, key: str) -> None:
         self._acts.append(entry)
         self._know([entry])
+        ACTS.labels("saved").inc()
+        log.info("act saved", extra={"act": entry.act, "object": entry.target.object_id, "number": entry.number})
         what = "undone" if entry.act == "undo" else "saved"
         self.saved = f"{key} {what} at {datetime.now(UTC).astimezone():%H:%M:%S}"
 
@@ -269,6 +275,9 @@ class Sitting(param.Parameterized):
             return then
         except (GradeError, JournalError) as error:
             self.problem = str(error)
+            ACTS.labels("refused").inc()
+            if isinstance(error, JournalError) and not isinstance(error, StaleError):
+                log.error("%s", error)
             if isinstance(error, StaleError):
                 with contextlib.suppress(JournalError):  # the reader has been told already
                     await self._take_in()
