@@ -1,7 +1,5 @@
 """`gasnet fetch`, and IDs in the place of paths: one line per error, paths on stdout, never a traceback."""
 
-import os
-
 import pytest
 from astropy.table import Table
 from fake_archives import playing
@@ -62,11 +60,3 @@ def test_classify_looks_into_the_data_folder(played, run, model, sdss_file, tmp_
                      "-o", tmp_path / "out.csv")  # fmt: skip
     assert code == 0
     assert played.asked == []
-
-
-def test_serve_hands_the_data_folder_to_the_page(run, monkeypatch, tmp_path):  # noqa: F811
-    monkeypatch.setenv("GASNET_DATA", "")  # put back at the end
-    monkeypatch.setattr("engine.cli.answers.subprocess.call", lambda command: 0)
-    monkeypatch.chdir(tmp_path)
-    assert run("serve", "--data-dir", "mirror")[0] == 0
-    assert os.environ["GASNET_DATA"] == str(tmp_path / "mirror")

@@ -135,3 +135,10 @@ def test_a_login_file_that_others_can_read_is_told(serve, logins, capsys):
 def test_without_the_app_it_says_what_to_install(refused, monkeypatch):
     monkeypatch.setattr(serving.importlib.util, "find_spec", lambda name: None)
     assert "gasnet_app is not installed; run `pip install -e .`" in refused()
+
+
+def test_the_page_gets_the_data_folder_by_its_whole_path(serve, monkeypatch, tmp_path):
+    monkeypatch.setenv("GASNET_DATA", "")  # put back at the end
+    monkeypatch.chdir(tmp_path)
+    _, environment = serve("--data-dir", "mirror")
+    assert environment["GASNET_DATA"] == str(tmp_path / "mirror")

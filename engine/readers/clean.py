@@ -57,7 +57,7 @@ def spectrum(
     if len(lengths) != 1 or wave.ndim != 1:
         raise SpectrumError(f"{where}: wavelength, flux and errors differ in length: {sorted(lengths)}. Check the file")
     check_length(where, wave.size)
-    if wave.size > 1 and np.all(np.diff(wave) < 0):
+    if wave.size > 1 and (wave[1:] < wave[:-1]).all():
         wave, flux, unusable = wave[::-1], flux[::-1], unusable[::-1]
         given = None if given is None else given[::-1]
         said.append("wavelengths ran from red to blue: turned round")
