@@ -41,7 +41,7 @@ FLOORS = (
         "templatefit",
         "population",
     },
-    {"classify", "labelled", "validation", "calibrate", "train", "evaluate", "report", "experiments"},
+    {"classify", "shards", "labelled", "validation", "calibrate", "train", "evaluate", "report", "experiments"},
     {"inspections", "jobs"},
     {"cli"},
 )
