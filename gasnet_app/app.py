@@ -11,6 +11,7 @@ from bokeh.models import Span
 from engine import load_lines
 from gasnet_app import theme
 from gasnet_app.address import Address
+from gasnet_app.admin import AdminView
 from gasnet_app.find_view import FindView
 from gasnet_app.inspection import InspectView, Sitting
 from gasnet_app.intake import first_catalogue, sample_paths
@@ -32,6 +33,7 @@ PAGES = {
     "why": Page("Why", ("why", "spectrum", "redshift")),
     "inspect": Page("Inspect", ("inspect", "spectrum", "redshift")),
     "population": Page("Population", ("population",)),
+    "admin": Page("Admin", ("admin",)),
 }
 BAR = {
     ".MuiAppBar-root": {
@@ -58,6 +60,7 @@ def build_page(worker: Worker | None = None) -> pmui.Page:
         "why": lambda: WhyView(explorer, lines),
         "inspect": lambda: InspectView(sitting),
         "population": lambda: PopulationView(explorer),
+        "admin": lambda: AdminView(explorer),
         "spectrum": lambda: SpectrumView(explorer, lines, marker),
         "redshift": lambda: RedshiftView(explorer, lines, marker),
     })  # fmt: skip
@@ -65,7 +68,8 @@ def build_page(worker: Worker | None = None) -> pmui.Page:
 
     help_dialog = pmui.Dialog(_help(), title="Keys", close_on_click=True)
     keyboard = Keyboard(explorer, lambda: help_dialog.param.update(open=not help_dialog.open), sitting)
-    body = pn.Column(pages.view, styles={"height": f"calc(100vh - {HEADER + 8}px)"}, sizing_mode="stretch_both")
+    body = pn.Column(pages.view, styles={"height": f"calc(100vh - {HEADER + 8}px)", "min-width": "0"},
+                     sizing_mode="stretch_both")  # fmt: skip
     page = pmui.Page(
         title="GaSNet Explorer", main=[body, keyboard, QuietTables(), help_dialog, model.dialog],
         theme_config=theme.material(),

@@ -14,6 +14,7 @@ from gasnet_app.state import Explorer
 from gasnet_app.worker import shared_worker
 
 escape = pn.util.escape
+FOLLOW = 3000  # milliseconds between two looks at which model serves
 
 
 def card_html(sections: Sequence[Section]) -> str:
@@ -43,7 +44,7 @@ class ModelView:
             margin=(0, 8), align="center", css_classes=["survey"], visible=len(names) > 1,
         )  # fmt: skip
         self.button = pmui.Button(
-            label=current_model(own), variant="text", size="small", margin=0, align="center", css_classes=["model"],
+            label=explorer.worker.model, variant="text", size="small", margin=0, align="center", css_classes=["model"],
             sx={"textTransform": "none"},
         )  # fmt: skip
         title = "" if self.survey.visible else f"{escape(own.title)} &middot; "
@@ -53,10 +54,28 @@ class ModelView:
             self.card, title="Model card", close_on_click=True, show_close_button=True, width_option="md",
             scroll="paper", sx={".MuiIconButton-root": {"color": "text.secondary"}},
         )  # fmt: skip
-        self.view = pn.Row(self.title, self.survey, self.button, sizing_mode=None, align="center")
+        user = f'<div class="quiet user">{escape(pn.state.user)} &middot;&nbsp;</div>' if pn.state.user else ""
+        self.user = theme.html(user, sizing_mode=None, align="center", visible=bool(user))
+        self.view = pn.Row(self.user, self.title, self.survey, self.button, sizing_mode=None, align="center")
         self.survey.param.watch(self._choose, "value")
         self.button.on_click(self._open)
-        explorer.param.watch(lambda event: self.button.param.update(label=current_model(event.new.survey)), "worker")
+        explorer.param.watch(lambda event: self.button.param.update(label=event.new.model), "worker")
+        if pn.state.curdoc:
+            pn.state.add_periodic_callback(self.follow, period=FOLLOW)
+
+    async def follow(self) -> None:
+        """Ask the model that serves now, if another was promoted since this session began, and say so."""
+        old = self.explorer.worker
+        try:
+            if current_model(old.survey) == old.model:
+                return
+        except ModelError:  # a damaged table: what answers goes on
+            return
+        new = shared_worker(old.survey.name)
+        if pn.state.notifications:
+            words = f"{new.model} serves from now on, instead of {old.model}. All answers are asked for anew."
+            pn.state.notifications.info(words, duration=12_000)
+        await self.explorer.use(new)
 
     async def _choose(self, event: Any) -> None:
         await self.explorer.use(shared_worker(event.new))

@@ -61,10 +61,11 @@ class Pages:
         )  # fmt: skip
         keys = theme.html('<div class="quiet">keys: n p &nbsp; [ ] &nbsp; ← → &nbsp; ? for all</div>',
                           sizing_mode=None, align="center", margin=(0, 12))  # fmt: skip
-        self.body = pn.Row(sizing_mode="stretch_both", margin=0)
+        narrow = {"min-width": "0"}  # or the views that are hidden would widen the page by what they need
+        self.body = pn.Row(sizing_mode="stretch_both", margin=0, styles=narrow)
         self.foot = pn.Row(self.bar, pn.Spacer(sizing_mode="stretch_width"), keys, height=FOOTER, margin=0,
                            sizing_mode="stretch_width")  # fmt: skip
-        self.view = pn.Column(self.body, self.foot, sizing_mode="stretch_both", margin=0)
+        self.view = pn.Column(self.body, self.foot, sizing_mode="stretch_both", margin=0, styles=narrow)
         self.bar.link(explorer, value="tab", bidirectional=True)
         explorer.param.watch(lambda *_: self._show(), "tab")
         self._show()

@@ -36,7 +36,7 @@ BATCH = 16  # spectra per background question, so that a newly chosen object wai
 MOST_OBJECTS = 20_000
 MOST_SEEN = 16  # objects whose whole answer a session keeps, about a megabyte each
 SMOOTHING = (1, 3, 5, 9, 15)  # width of the box kernel, pixels
-TABS = ("explore", "why", "inspect", "population")
+TABS = ("explore", "why", "inspect", "population", "admin")
 
 
 class Explorer(param.Parameterized):

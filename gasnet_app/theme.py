@@ -145,6 +145,10 @@ TABLE_CSS = f"""
 :host .tabulator .tabulator-row.tabulator-selected, :host .tabulator .tabulator-row:hover {{
   background: color-mix(in srgb, var(--panel-primary-color) 16%, transparent) !important; }}
 """
+BAR_CSS = """
+.bar { height: 3px; border-radius: 2px; background: color-mix(in srgb, currentColor 14%, transparent); }
+.bar div { height: 3px; border-radius: 2px; background: var(--panel-primary-color); }
+"""
 DROPPER_CSS = f"""
 .filepond--root {{ font: {SMALL} {FONT}; margin: 0; height: 52px !important; overflow: hidden; }}
 .filepond--panel {{ display: none; }}

@@ -26,6 +26,7 @@ from engine import (
     SpectrumError,
     Survey,
     crosscheck,
+    current_model,
     degrade,
     load_ensemble,
     load_exemplars,
@@ -71,11 +72,13 @@ class Worker:
     """Awaitable engine of one survey. Reading runs beside inference; inference runs on one thread, shared by all
     workers of the process, in the order asked for.
 
-    survey_name : survey whose classes and model answer; load : how its ensemble is loaded, once, at the first question
+    survey_name : survey whose classes and model answer; model : name of the one that serves it when this worker is made
+    load : how its ensemble is loaded, once, at the first question
     """
 
     def __init__(self, survey_name: str = "sdss", load: Callable[[str], Ensemble] = load_ensemble) -> None:
         self.survey: Survey = load_survey(survey_name)
+        self.model = current_model(self.survey)
         self._load = functools.cache(lambda: load(survey_name))
         self._engine = _engine_thread()
         self._exemplars = functools.cache(self._load_exemplars)
@@ -204,10 +207,16 @@ def _engine_thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
 
 
-@functools.cache
+_workers: dict[str, Worker] = {}
+
+
 def shared_worker(survey_name: str) -> Worker:
-    """The one worker of this process for a survey; every session asks it."""
-    return Worker(survey_name)
+    """The one worker of this process for a survey; every session asks it. A new one once another model serves: the
+    one before is let go of when the last session has."""
+    known = _workers.get(survey_name)
+    if known is None or known.model != current_model(known.survey):
+        known = _workers[survey_name] = Worker(survey_name)
+    return known
 
 
 def first_survey() -> str:

@@ -62,7 +62,7 @@ def test_an_object_that_is_not_here_is_asked_for():
 
 
 @pytest.mark.parametrize(
-    "search", ["?tab=admin", "?smoothing=4", "?smoothing=x", "?z=nan", "?survey=nowhere", "?z=1e999"]
+    "search", ["?tab=root", "?smoothing=4", "?smoothing=x", "?z=nan", "?survey=nowhere", "?z=1e999"]
 )
 def test_what_an_address_cannot_mean_is_passed_over(search):
     e = loaded("751-52251-160")

@@ -80,6 +80,7 @@ class Desk:
     """A worker that answers at once, or when it is let; without a model if told so."""
 
     survey = SURVEY
+    model = "sdss-matched-v1"
 
     def __init__(self, problem: Exception | None = None) -> None:
         self.problem, self.gate = problem, None
@@ -512,6 +513,30 @@ def test_only_surveys_with_a_model_are_offered(monkeypatch: pytest.MonkeyPatch):
     assert list(view.survey.options.values()) == ["coarse", "sdss"]
     assert view.survey.visible
     assert view.survey.value == "sdss"
+
+
+def test_a_running_session_goes_over_to_a_promoted_model(monkeypatch: pytest.MonkeyPatch):
+    serving: list[str | Exception] = ["sdss-matched-v1", ModelError("current.json: not readable"), "sdss-matched-v2"]
+
+    def current(_: object) -> str:
+        answer = serving.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("gasnet_app.model_view.current_model", current)
+    new = Desk()
+    new.model = "sdss-matched-v2"
+    monkeypatch.setattr("gasnet_app.model_view.shared_worker", lambda survey: new)
+    e = loaded("a", "b")
+    old, view = e.worker, ModelView(e)
+    for _ in range(2):
+        asyncio.run(view.follow())
+        assert e.worker is old, "nothing was promoted, or nobody can tell"
+    asyncio.run(view.follow())
+    assert e.worker is new
+    assert view.button.label == "sdss-matched-v2"
+    assert sorted(new.asked) == ["a", "b"], "every answer is asked for anew"
 
 
 def test_the_card_of_the_model_in_use_opens_from_the_header():

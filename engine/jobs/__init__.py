@@ -1,7 +1,7 @@
 """Training as a job: a folder and a lock, whoever started it; and how its model comes to serve (docs/admin.md)."""
 
-from engine.jobs.audit import Act, audit, audited
-from engine.jobs.control import Estimate, estimate, free_name, resume, start, stop
+from engine.jobs.acts import Act, audit, audited
+from engine.jobs.control import Estimate, estimate, free_name, in_words, resume, start, stop
 from engine.jobs.folder import Job, JobError, Status, find_job, jobs, runs_dir
 from engine.jobs.locks import Busy
 from engine.jobs.runner import run
@@ -29,6 +29,7 @@ __all__ = [
     "find_job",
     "free_name",
     "history",
+    "in_words",
     "jobs",
     "promote",
     "promote_run",

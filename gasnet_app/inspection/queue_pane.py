@@ -22,10 +22,6 @@ ORDER_WORDS = {
     "σ of z, widest first": "zerr", "SNR, faintest first": "snr",
     "least confident": "confidence", "suggested grade": "suggested", "my grade": "grade",
 }  # fmt: skip
-BAR_CSS = """
-.bar { height: 3px; border-radius: 2px; background: color-mix(in srgb, currentColor 14%, transparent); }
-.bar div { height: 3px; border-radius: 2px; background: var(--panel-primary-color); }
-"""
 COLUMNS = ("object", "class", "z", "?", "you")
 
 
@@ -90,7 +86,9 @@ class QueuePane:
         self.sitting, self.explorer = sitting, sitting.explorer
         self._cells: list[Cells] = []
         self._kept: dict[str, tuple[Waiting, Cells]] = {}
-        self.progress = theme.html(margin=(4, 8, 0, 8), css_classes=["progress"], stylesheets=[theme.TEXT_CSS, BAR_CSS])
+        self.progress = theme.html(
+            margin=(4, 8, 0, 8), css_classes=["progress"], stylesheets=[theme.TEXT_CSS, theme.BAR_CSS]
+        )
         self.order = pn.widgets.Select(
             options=ORDER_WORDS, value=sitting.order, sizing_mode="stretch_width", margin=(4, 8), css_classes=["order"],
             stylesheets=[theme.CONTROL_CSS],

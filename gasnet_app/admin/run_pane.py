@@ -1,0 +1,153 @@
+"""The runs: their list, how the one that is looked at goes, and what can be done with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import panel as pn
+import panel_material_ui as pmui
+from bokeh.models import ColumnDataSource, HoverTool
+from bokeh.plotting import figure
+
+from engine.jobs import Job, in_words
+from gasnet_app import theme
+from gasnet_app.admin.office import Office
+from gasnet_app.turn import later
+
+escape = pn.util.escape
+COLUMNS = ("run", "state", "done", "by", "last seen (UTC)")
+ROWS = 6  # of the table that are seen at once
+BUTTON: dict[str, Any] = {"variant": "outlined", "size": "small", "margin": (2, 4), "sx": {
+    "textTransform": "none", "fontSize": theme.SMALL, "padding": "1px 8px", "lineHeight": 1.9}}  # fmt: skip
+
+
+def cells_of(job: Job) -> tuple[str, ...]:
+    """One row of the list."""
+    at = job.status.updated.replace("T", " ")[:16]
+    return job.name, job.state, f"{100 * job.status.done:.0f} %", job.status.who, at
+
+
+def facts_html(job: Job) -> str:
+    """How a run goes, or how it ended."""
+    s = job.status
+    parts = [f"member {s.member + 1} of {s.members}", f"{100 * s.done:.1f} %"] if s.members else []
+    if job.state == "learning":
+        left = f"{in_words(s.eta)} left" if s.eta is not None else "time left not known yet"
+        parts += [left, f"{s.pace or s.rate:,.0f} spectra/s"]
+    if s.loss is not None:
+        parts.append(f"loss {s.loss:.3f}")
+    if s.device:
+        gpu = f" + {s.device_memory / 1e9:.2f} GB on it" if s.device_memory else ""
+        memory = f", {s.memory / 1e9:.2f} GB{gpu}" if s.memory else ""
+        parts.append(f"device {s.device}{memory}")
+    line = " &middot; ".join(escape(part) for part in parts)
+    bar = f'<div class="bar"><div style="width:{100 * s.done:.1f}%"></div></div>'
+    word = {"interrupted": "interrupted: its process is gone; it can be resumed"}.get(job.state, job.state)
+    kind = "bad" if job.state in ("failed", "interrupted") else "quiet"
+    why = f": {escape(s.message)}" if s.message and job.state != "stopped" else ""
+    notes = "".join(f'<div class="quiet line" title="{escape(note)}">{escape(note)}</div>' for note in s.notes[-3:])
+    return (
+        f'<div class="line"><b>{escape(job.name)}</b> <span class="{kind}">{escape(word)}{why}</span></div>'
+        f'<div class="line small job-facts">{line}</div>{bar}{notes}'
+    )
+
+
+class LossPlot:
+    """Loss against spectra, a line for each member."""
+
+    def __init__(self) -> None:
+        self.source = ColumnDataSource({"x": [], "y": [], "member": [], "alpha": []})
+        self.figure = figure(
+            name="loss", tools="", toolbar_location=None, sizing_mode="stretch_both", min_height=110, min_border=2,
+            x_axis_label="spectra of the member", y_axis_label="loss", background_fill_alpha=0, border_fill_alpha=0,
+            outline_line_color=None,
+        )  # fmt: skip
+        self.lines = self.figure.multi_line("x", "y", source=self.source, line_width=1.5, line_alpha="alpha")
+        self.figure.add_tools(HoverTool(renderers=[self.lines], tooltips=theme.tip("member @member")))
+        self.figure.xaxis.formatter.use_scientific = False
+
+    def show(self, job: Job | None) -> None:
+        """Draw the curves of a run; a member's present point is its status's, between two lines of the log."""
+        curves = job.losses() if job is not None else {}
+        if job is not None and job.status.loss is not None and job.status.spectra:
+            spectra, loss = curves.setdefault(job.status.member, ([], []))
+            if not spectra or spectra[-1] < job.status.spectra:
+                spectra.append(job.status.spectra)
+                loss.append(job.status.loss)
+        newest = max(curves, default=0)
+        self.source.data = {
+            "x": [x for x, _ in curves.values()], "y": [y for _, y in curves.values()],
+            "member": [k + 1 for k in curves], "alpha": [1.0 if k == newest else 0.35 for k in curves],
+        }  # fmt: skip
+
+    def apply(self, palette: theme.Palette) -> None:
+        """Draw in another theme's colours."""
+        self.lines.glyph.line_color = palette.accent
+
+
+class RunPane:
+    """Looks at an Office; its buttons ask it."""
+
+    def __init__(self, office: Office) -> None:
+        self.office = office
+        self._rows: list[tuple[str, ...]] = []
+        self.table = pn.widgets.Tabulator(
+            _frame([]), show_index=False, disabled=True, selectable=1, sortable=False, theme="simple",
+            sizing_mode="stretch_width", height=50, margin=(0, 4), row_height=22, layout="fit_columns",
+            widths={"done": 50, "last seen (UTC)": 120, "state": 84}, header_align="left", css_classes=["runs"],
+            configuration={"columnDefaults": {"minWidth": 14}}, stylesheets=[theme.TABLE_CSS],
+        )  # fmt: skip
+        self.empty = theme.html('<div class="quiet">No run yet. Set what it should be, and start it.</div>',
+                                margin=(4, 8))  # fmt: skip
+        self.facts = theme.html(margin=(6, 8, 0, 8), css_classes=["job"], stylesheets=[theme.TEXT_CSS, theme.BAR_CSS])
+        self.plot = LossPlot()
+        self.stop = pmui.Button(label="Stop", width=64, css_classes=["stop"], **BUTTON)
+        self.resume = pmui.Button(label="Resume", width=76, css_classes=["resume"], **BUTTON)
+        row: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (0, 4)}
+        self.view = pn.Column(
+            pn.Row(theme.heading("Runs"), margin=(0, 8)), self.empty, self.table, self.facts,
+            pn.Row(self.stop, self.resume, **row),
+            pn.pane.Bokeh(self.plot.figure, sizing_mode="stretch_both", margin=(0, 4), styles={"min-width": "0"}),
+            sizing_mode="stretch_both", margin=0, styles={"flex": "1 1 0", "min-width": "0", "overflow": "hidden"},
+        )  # fmt: skip
+        self._wire()
+        self._show()
+
+    def _wire(self) -> None:
+        office = self.office
+
+        self.stop.on_click(lambda _: office.stop())
+        self.resume.on_click(lambda _: office.resume())
+        self.table.on_click(self._on_row)
+        office.param.watch(later(self._show), ["jobs", "chosen"])
+
+    def _on_row(self, event: Any) -> None:
+        self.office.chosen = str(self.office.jobs[event.row].folder)
+
+    def _show(self) -> None:
+        jobs, job = self.office.jobs, self.office.job
+        rows = [cells_of(j) for j in jobs]
+        if [row[0] for row in rows] != [row[0] for row in self._rows]:
+            self.table.value = _frame(rows)
+        else:  # a new table would scroll back to its top
+            changed = [i for i, (new, old) in enumerate(zip(rows, self._rows, strict=True)) if new != old]
+            if changed:
+                patch = {name: [(i, rows[i][k]) for i in changed] for k, name in enumerate(COLUMNS)}
+                self.table.patch(patch, as_index=False)
+        self._rows = rows
+        self.empty.visible, self.table.visible = not rows, bool(rows)
+        self.table.height = min(ROWS, len(rows)) * 22 + 28
+        self.table.selection = [jobs.index(job)] if job else []
+        self.facts.object = facts_html(job) if job else ""
+        self.stop.disabled = job is None or not job.running
+        self.resume.disabled = job is None or not job.resumable
+        self.plot.show(job)
+
+    def apply(self, palette: theme.Palette) -> None:
+        """Draw in another theme's colours."""
+        self.plot.apply(palette)
+
+
+def _frame(rows: list[tuple[str, ...]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=str)
