@@ -1,4 +1,5 @@
 """calibrate: fit a model's calibration and its score of none-of-these on mock spectra, and write both into its card.
+A model that learned from labelled spectra is calibrated on its own validation objects instead.
 
 Half of the mock spectra fit, the other half is measured; the card says both. Everything follows from the ensemble and
 the simulator, so a retrained model is calibrated by the same call.
@@ -28,9 +29,11 @@ from engine.mock.strange import strange
 from engine.mock.stress import stressed
 from engine.mock.templates import TemplateError
 from engine.outliers import OutlierModel, Seen
-from engine.registry import load_members, sha256_of, write_card
+from engine.registry import find_model, load_members, read_card, sha256_of, write_card
+from engine.survey import Survey
 from engine.validation import BATCH, asked, known, measured_snr, outputs, validation_metrics
 
+ENOUGH = 100  # labelled validation objects to calibrate on: with fewer, a fit is no better than none (docs/log.md)
 SEED = 777_767  # of the mocks of calibration: other mocks than those of training and validation
 Progress = Callable[[int, int], None]
 
@@ -84,12 +87,51 @@ def fit_and_measure(
 
     The limits of the robust rule are the ensemble's own (mae).
     """
-    about = (ensemble.survey, ensemble.zgrid)
-    calibration = fit(fitted, *about)
+    calibration = fit(fitted, ensemble.survey, ensemble.zgrid)
+    return calibration, _told(calibration, ensemble, data, {"fitted": fitted, "held_out": held_out})
+
+
+def calibrate_labelled(
+    ensemble: Ensemble, answers: Mapping[str, Known], start_from: str | Path | None = None
+) -> tuple[Calibration | None, dict[str, Any] | str]:
+    """Calibrate on labelled spectra: fitted to the answers of `validation`, measured on those of `test`, if any.
+
+    The fit is held near the calibration of the model that it started from, where classes are the same; with fewer than
+    ENOUGH validation objects that one is kept as it is, or there is none. Returns the calibration, and what the card
+    says of it: numbers, or, where there is none, words for its limits.
+    """
+    name, parent = _parent(start_from, ensemble.survey)
+    n = len(answers["validation"])
+    few = f"fewer than {ENOUGH} labelled validation objects ({n})"
+    if n >= ENOUGH:
+        near = f", held near that of {name}" if parent else ""
+        data = f"{n} labelled validation objects, classes as often as in the catalogue: fitted{near}; test held out"
+        found = fit(answers["validation"], ensemble.survey, ensemble.zgrid, parent)
+        halves = {"fitted": answers["validation"]} | ({"held_out": answers["test"]} if "test" in answers else {})
+        return found, _told(found, ensemble, data, halves)
+    if parent is None:
+        return None, f"Not calibrated: {few}."
+    data = f"that of {name} kept: {few} to fit another"
+    return parent, _told(parent, ensemble, data, {"held_out": joined_answers([*answers.values()])})
+
+
+def _parent(start_from: str | Path | None, survey: Survey) -> tuple[str, Calibration | None]:
+    """Name and calibration of the model that a run started from; none of a run, or of a model of other classes."""
+    folder = find_model(str(start_from)) if start_from else None
+    if folder is None or not (folder / "card.json").is_file():
+        return "", None
+    card = read_card(folder)
+    same = tuple(card["classes"]) == survey.names
+    return card["model"], Calibration.from_card(card, survey) if same else None
+
+
+def _told(calibration: Calibration, ensemble: Ensemble, data: str, known: Mapping[str, Known]) -> dict[str, Any]:
+    """What a card says of a calibration: its numbers, the data in words, what is reached on spectra of known truth."""
+    about = (ensemble.survey, ensemble.zgrid, ensemble.mae)
     facts = {"data": data, "date": time.strftime("%Y-%m-%d")}
-    halves = {"fitted": fitted, "held_out": held_out}
-    numbers = {name: measured(calibration, half, *about, ensemble.mae) for name, half in halves.items()}
-    return calibration, calibration.to_card(ensemble.survey) | facts | numbers
+    return calibration.to_card(ensemble.survey) | facts | {
+        key: measured(calibration, part, *about) for key, part in known.items()
+    }  # fmt: skip
 
 
 def equally_often(label: NDArray[np.int64], least: float = 0.5) -> NDArray[np.int64]:

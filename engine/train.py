@@ -18,9 +18,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from engine.calibrate import calibrate_model
+from engine.calibrate import calibrate_labelled, calibrate_model
 from engine.dataset import WrongLabels, on_grid
 from engine.device import choose_device
 from engine.ensemble import Ensemble
@@ -249,21 +250,25 @@ def _finish(config: TrainConfig, folder: Path) -> None:
 def _own_card(config: TrainConfig, ensemble: Ensemble, found: LabelledSet) -> dict[str, Any]:
     """What the card of a model says that learned from labelled spectra: data, split, numbers on the user's own."""
     survey, own = ensemble.survey, config.own_data
-    measured: dict[str, Any] = {}
-    mae: dict[str, float] = {}
-    for split in ("validation", "test"):
-        source = InTurn(found, survey, ensemble.grid, split)
-        if len(source):
-            maes, measured[split] = validation_metrics(asked(ensemble, source, len(source), config.seed), survey)
-            mae = mae or maes
+    answers = {
+        split: asked(ensemble, source, len(source), config.seed, lambda batch: batch.snr)
+        for split in ("validation", "test")
+        if len(source := InTurn(found, survey, ensemble.grid, split))
+    }
+    mae, _ = validation_metrics(answers["validation"], survey)
     few = [survey.names[i] for i in survey.extragalactic if found.counts(survey, "validation")[survey.names[i]] < FEW]
     limits = [OWN_LIMITS]
     if few:
         limits.append(f"Validation error of {', '.join(few)} not measured (fewer than {FEW} objects): limit of eq. 10.")
     good = {survey.names[i]: survey.classes[i].good for i in survey.extragalactic}
     share = f", with {own.mix:.0%} mock spectra in every batch" if own and own.mix else ""
-    return measured | {
-        "mae": {name: limit if name in few else mae[name] for name, limit in good.items()},
+    limit = {name: far if name in few else mae[name] for name, far in good.items()}
+    ensemble.mae = np.array([limit[survey.names[i]] for i in survey.extragalactic])
+    calibration, told = calibrate_labelled(ensemble, answers, config.start_from)
+    limits += [told] if isinstance(told, str) else []
+    return {split: validation_metrics(known, survey, calibration)[1] for split, known in answers.items()} | {
+        "mae": limit,
+        "calibration": None if isinstance(told, str) else told,
         "data": f"{len(found.label)} labelled spectra of {found.facts['catalog']} ({found.facts['kind']}){share}",
         "labelled": {split: found.counts(survey, split) for split, _ in SHARES}
         | {"left_out": dict(found.left_out), "catalog_sha256": found.facts["catalog_sha256"]},

@@ -117,6 +117,16 @@ def test_galaxies_ten_times_sharper_than_their_bins_are_covered_as_told() -> Non
     assert np.log1p(high) - np.log1p(low) == pytest.approx(2 * 0.1 * WINDOW.step, rel=0.4)
 
 
+def test_a_fit_to_few_objects_stays_near_the_calibration_that_it_starts_from() -> None:
+    few, start = galaxies(n=40, seed=3), Core(width=0.5, tail=4.0)
+    free, held = fit_core(few, 0, WINDOW), fit_core(few, 0, WINDOW, start)
+    assert abs(np.log(held.width / start.width)) < abs(np.log(free.width / start.width))
+    scale, bias = np.full(3, 0.6), np.array([0.5, 0.0, -0.5])
+    one = fit_scaling(np.array([[0.8, 0.1, 0.1]]), np.array([0]), scale, bias, hold=100.0)
+    assert np.allclose(one[0], scale, atol=0.01)
+    assert np.allclose(one[1], bias, atol=0.01)
+
+
 def test_bins_and_quantiles_tell_the_same_distribution() -> None:
     known = galaxies(5)
     mass, quantiles = calibrated(

@@ -331,7 +331,15 @@ def test_rare_classes_are_drawn_more_often_than_they_occur(night: Path) -> None:
     everything = found(night)
     label = np.where(np.arange(N) < 25, 5, 0)
     made_up = LabelledSet(
-        everything.flux, everything.ivar, label, np.zeros(N), np.array(["train"] * N), everything.name, {}, {}
+        everything.flux,
+        everything.ivar,
+        label,
+        np.zeros(N),
+        everything.snr,
+        np.array(["train"] * N),
+        everything.name,
+        {},
+        {},
     )
     drawn = LabelledSource(made_up, SDSS, GRID).batch(600, 1).label
     assert float((drawn == 0).mean()) == pytest.approx(5**0.5 / (5**0.5 + 25**0.5), abs=0.05)
@@ -390,6 +398,7 @@ def test_in_turn_every_spectrum_of_a_split_comes_once(night: Path) -> None:
     batches = [source.batch(min(16, len(source) - start), 0) for start in range(0, len(source), 16)]
     label = np.concatenate([batch.label for batch in batches])
     assert np.array_equal(label, found(night).label[found(night).rows("train")])
+    assert np.all(np.abs(batches[0].snr - 10) < 1), "as a file's own pixels have it"
 
 
 def test_too_few_objects_of_a_class_are_named_with_count_and_minimum(night: Path) -> None:

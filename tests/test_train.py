@@ -22,11 +22,13 @@ from astropy.io import fits
 from astropy.table import Table
 from fake_templates import make_templates
 from safetensors.torch import load_file
+from tiny_runs import tiny_config
 from typer.testing import CliRunner
 
 import engine
 from engine import ModelError
 from engine import train as training
+from engine.calibration import Calibration
 from engine.card import LATER, missing
 from engine.cli import app
 from engine.labelled import CatalogError
@@ -34,7 +36,7 @@ from engine.mock import Simulator
 from engine.mock.files import simulate
 from engine.networks import build
 from engine.plan import OwnData
-from engine.registry import save_member
+from engine.registry import read_card, save_member, write_card
 from engine.train import CHUNK, TrainConfig, train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -249,6 +251,41 @@ def test_a_model_learns_from_labelled_spectra_in_sdss_format(templates: Path, ni
     assert set(card["mae"]) == {ensemble.survey.names[i] for i in ensemble.survey.extragalactic}
     assert "by the sha256 of the object id" in card["split"]
     assert str(tmp_path.parent) not in json.dumps(card), "no path of the machine"
+
+
+def test_a_model_of_many_labels_is_calibrated_on_its_validation_objects_and_measured_on_the_test_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.calibrate.ENOUGH", 2)
+    train(tiny_config(tmp_path), tmp_path / "run", notice=lambda _: None)
+    card = read_card(tmp_path / "run")
+    facts, n = card["calibration"], card["validation"]["n"]
+    assert facts["data"].startswith(f"{n} labelled validation objects")
+    assert (facts["fitted"]["n"], facts["held_out"]["n"]) == (n, card["test"]["n"])
+    scale = np.array(list(facts["classes"].values()))[:, 0]
+    assert np.abs(np.log(scale)).max() > 0.01, "fitted"
+    assert engine.load_ensemble(tmp_path / "run", device="cpu").calibration is not None
+    assert not any("calibrated" in words for words in card["limits"])
+
+
+def test_a_model_of_few_labels_says_that_it_is_not_calibrated(tmp_path: Path) -> None:
+    train(tiny_config(tmp_path), tmp_path / "run", notice=lambda _: None)
+    card = read_card(tmp_path / "run")
+    assert card["calibration"] is None
+    n = card["validation"]["n"]
+    assert card["limits"][-1] == f"Not calibrated: fewer than 100 labelled validation objects ({n})."
+
+
+def test_a_model_of_few_labels_keeps_the_calibration_that_it_started_from(tmp_path: Path) -> None:
+    plan = tiny_config(tmp_path)
+    survey, card = engine.load_survey("sdss"), read_card(tmp_path / "source")
+    old = dataclasses.replace(Calibration.identity(survey), scale=np.full(len(survey.names), 0.7))
+    write_card(tmp_path / "source", card | {"calibration": old.to_card(survey)})
+    train(plan, tmp_path / "run", notice=lambda _: None)
+    facts = read_card(tmp_path / "run")["calibration"]
+    assert facts["data"].startswith("that of source kept: fewer than 100 labelled validation objects")
+    assert facts["classes"] == old.to_card(survey)["classes"]
+    assert facts["held_out"]["n"] > 0, "and it is measured on the labels at hand"
 
 
 def test_a_run_on_labelled_spectra_goes_on_without_reading_them_again(

@@ -16,9 +16,17 @@ def scaled(p: FloatArray, scale: FloatArray, bias: FloatArray) -> FloatArray:
     return np.asarray(softmax(np.log(np.maximum(p, LOWEST)) * scale + bias, axis=-1))
 
 
-def fit_scaling(p: FloatArray, label: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-    """scale and bias (C,) that make the labels (n,) most probable, held near 1 and 0 where n is small."""
+def fit_scaling(
+    p: FloatArray,
+    label: NDArray[np.int64],
+    scale: FloatArray | None = None,
+    bias: FloatArray | None = None,
+    hold: float = 1.0,
+) -> tuple[FloatArray, FloatArray]:
+    """scale and bias (C,) that make the labels (n,) most probable, held near those given, else 1 and 0, where n is
+    small; the more firmly, the larger hold is."""
     n, c = p.shape
+    start = np.r_[np.zeros(c) if scale is None else np.log(scale), np.zeros(c) if bias is None else bias]
     log_p = np.log(np.maximum(p, LOWEST))
     hit = np.eye(c)[label]
 
@@ -26,8 +34,8 @@ def fit_scaling(p: FloatArray, label: NDArray[np.int64]) -> tuple[FloatArray, Fl
         scale, bias = np.exp(theta[:c]), theta[c:]
         log_q = log_softmax(log_p * scale + bias, axis=1)
         residual = (np.exp(log_q) - hit) / n
-        slope = np.r_[(residual * log_p).sum(axis=0) * scale, residual.sum(axis=0)] + 2 * theta / n
-        return float(-(log_q * hit).sum() / n + (theta**2).sum() / n), slope
+        slope = np.r_[(residual * log_p).sum(axis=0) * scale, residual.sum(axis=0)] + 2 * hold * (theta - start) / n
+        return float((-(log_q * hit).sum() + hold * ((theta - start) ** 2).sum()) / n), slope
 
-    theta = minimize(loss, np.zeros(2 * c), jac=True, method="L-BFGS-B").x
+    theta = minimize(loss, start, jac=True, method="L-BFGS-B").x
     return np.exp(theta[:c]), theta[c:] - theta[c:].mean()

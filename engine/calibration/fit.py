@@ -1,4 +1,4 @@
-"""Fitting a Calibration to mock spectra of known truth, by maximum likelihood with a weak prior on the identity."""
+"""Fitting a Calibration to spectra of known truth, by maximum likelihood with a weak prior on the identity."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from engine.grid import ZGrid
 from engine.survey import Survey
 
 FEWEST = 12  # objects of a class from which its redshifts are fitted
+HOLD = 20.0  # how much more firmly a fit is held near another calibration than near the identity (docs/log.md)
 _LOG = ("width", "spread", "blur", "scatter", "temper")  # positive numbers, fitted as logarithms
 _BOUNDS = {"width": (-5.0, 4.0), "spread": (-5, 3), "blur": (-4, 2), "scatter": (-4, 3), "slope": (-1, 1),
            "tail": (-1, 4.5), "shift": (-1, 1), "temper": (-1.5, 1.5), "lean": (-4, 4)}  # fmt: skip
@@ -24,7 +25,7 @@ _BOUNDS = {"width": (-5.0, 4.0), "spread": (-5, 3), "blur": (-4, 2), "scatter": 
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What the ensemble said of N mock spectra, and the truth.
+    """What the ensemble said of N spectra, and the truth.
 
     p : (N, C) mean class probabilities; mass : (N, E, Z) mean PDFs in bins, half precision; z_members : (M, N, E)
     label, z : (N,) truth; snr : (N,) measured median
@@ -53,33 +54,36 @@ def joined_answers(parts: Sequence[Known]) -> Known:
     return Known(**{name: np.concatenate(a, axis=1 if name == "z_members" else 0) for name, a in columns.items()})
 
 
-def fit(known: Known, survey: Survey, zgrid: ZGrid) -> Calibration:
-    """The calibration that makes the truth most probable. A class of fewer than FEWEST objects keeps its start."""
-    scale, bias = fit_scaling(known.p, known.label)
+def fit(known: Known, survey: Survey, zgrid: ZGrid, start: Calibration | None = None) -> Calibration:
+    """The calibration that makes the truth most probable, held near `start` (else the identity) where spectra are few.
+    A class of fewer than FEWEST objects keeps the core that it started with."""
+    begin = start or Calibration.identity(survey)
+    scale, bias = fit_scaling(known.p, known.label, begin.scale, begin.bias, HOLD if start else 1.0)
     cores = []
     for k, (i, window) in enumerate(zip(survey.extragalactic, windows(survey, zgrid), strict=True)):
-        own = known.take(known.label == i)
-        cores.append(fit_core(own, k, window) if len(own) >= FEWEST else Core())
-    return Calibration(scale, bias, tuple(cores))
+        own, core = known.take(known.label == i), begin.cores[k]
+        cores.append(fit_core(own, k, window, core if start else None) if len(own) >= FEWEST else core)
+    return Calibration(scale, bias, tuple(cores), begin.confident)
 
 
-def fit_core(known: Known, row: int, window: Window) -> Core:
-    """The core of one class, the row-th with a redshift, from spectra of that class only."""
+def fit_core(known: Known, row: int, window: Window, start: Core | None = None) -> Core:
+    """The core of one class, the row-th with a redshift, from spectra of that class only. Without a start, that of the
+    width which the errors have."""
     mass = _normalised(known.mass[:, row])
     peaks = find_peaks(mass, known.z_members[:, :, row].astype(np.float64), window)
     truth = np.log1p(known.z) / window.step
     rest = _beside(mass, peaks, truth, window)
     error = np.abs(truth - peaks.centre)
     near = error[error < window.half]
-    start = Core(width=float(np.clip(1.4826 * np.median(near), 0.03, 20)) if near.size else Core.width)
-    origin = _numbers(start)
+    rough = Core(width=float(np.clip(1.4826 * np.median(near), 0.03, 20)) if near.size else Core.width)
+    origin, hold = _numbers(start or rough), HOLD if start else 1.0
 
     def loss(theta: FloatArray) -> float:
         core = _core(theta)
         sigma, weight = widths(core, peaks, known.snr), weights(core, peaks)
         density = weight * _student((truth - peaks.centre) / sigma - core.shift, core.tail) / sigma
         density = (1 - FLOOR) * (density + (1 - weight) * rest) + FLOOR / (window.high - window.low + 1)
-        return float(-np.log(density).mean() + 0.5 * ((theta - origin) ** 2).sum() / len(truth))
+        return float(-np.log(density).mean() + 0.5 * hold * ((theta - origin) ** 2).sum() / len(truth))
 
     found = minimize(loss, origin, method="L-BFGS-B", bounds=list(_BOUNDS.values()), options={"maxiter": 200})
     return _core(found.x)

@@ -18,6 +18,7 @@ from engine.readers import read
 from engine.spectrum import Spectrum, SpectrumError
 from engine.survey import Survey
 
+FORMAT = 2  # of the set in a run's folder
 MIN_GOOD = 200  # good pixels on the network's grid: fewer teach nothing
 Notice = Callable[[str], None]
 Pairs = Iterator[tuple[Entry | str, Spectrum | str]]  # an entry, or an object without one; a spectrum, or why none
@@ -64,7 +65,7 @@ def _facts(spectra: str | Path, catalog: str | Path | None, survey: Survey, grid
     with labels.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return {
-        "spectra": Path(spectra).name, "catalog": labels.name, "catalog_sha256": sha256,
+        "format": FORMAT, "spectra": Path(spectra).name, "catalog": labels.name, "catalog_sha256": sha256,
         "survey": survey.name, "survey_sha256": survey.sha256, "grid": grid.to_dict(),
     }  # fmt: skip
 
@@ -141,4 +142,4 @@ def _add(writer: Writer, entry: Entry | str, spectrum: Spectrum | str, survey: S
     flux, ivar = regrid(in_range(spectrum), grid)
     if (ivar > 0).sum() < MIN_GOOD:
         return writer.leave_out(name, f"fewer than {MIN_GOOD} good pixels in the survey's range")
-    return writer.add(name, entry.split, label, (flux, ivar))
+    return writer.add(name, entry.split, label, spectrum.snr, (flux, ivar))

@@ -94,7 +94,7 @@ class InTurn:
         pick = self.rows[(self.next + np.arange(n)) % len(self.rows)]
         self.next = (self.next + n) % len(self.rows)
         flux, ivar = np.array(self.set.flux[pick]), np.array(self.set.ivar[pick])
-        return MockBatch(flux, ivar, self.set.label[pick], self.set.z[pick], np.zeros(n), self.grid)
+        return MockBatch(flux, ivar, self.set.label[pick], self.set.z[pick], self.set.snr[pick], self.grid)
 
 
 def check_numbers(found: LabelledSet, survey: Survey, remedy: bool) -> str:

@@ -40,13 +40,14 @@ def split_of(object_id: str) -> str:
 @dataclass(frozen=True, eq=False)
 class LabelledSet:
     """N labelled spectra. flux, ivar : (N, n) float32 on the network's grid, memory-mapped, ivar 0 at bad pixels;
-    label : (N,) class index; z : (N,), 0 for stars; split : (N,) train, validation or test; name : (N,) object ids;
-    facts : what it was made from; left_out : reason -> how many."""
+    label : (N,) class index; z : (N,), 0 for stars; snr : (N,) median per native pixel; split : (N,) train, validation
+    or test; name : (N,) object ids; facts : what it was made from; left_out : reason -> how many."""
 
     flux: NDArray[np.float32]
     ivar: NDArray[np.float32]
     label: NDArray[np.int64]
     z: NDArray[np.float64]
+    snr: NDArray[np.float64]
     split: NDArray[np.str_]
     name: NDArray[np.str_]
     facts: Mapping[str, Any]
@@ -67,7 +68,7 @@ class Writer:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.objects = folder, [("name", "class_index", "z", "split")]
+        self.folder, self.objects = folder, [("name", "class_index", "z", "snr", "split")]
         self.left_out: dict[str, list[str]] = {}
         self._files = [(folder / f"{name}.f32").open("wb") for name in ("flux", "ivar")]
 
@@ -78,11 +79,13 @@ class Writer:
         for file in self._files:
             file.close()
 
-    def add(self, name: str, split: str, label: tuple[int, float], arrays: Sequence[NDArray[np.float32]]) -> None:
+    def add(
+        self, name: str, split: str, label: tuple[int, float], snr: float, arrays: Sequence[NDArray[np.float32]]
+    ) -> None:
         """One spectrum: (flux, ivar) on the grid."""
         for file, array in zip(self._files, arrays, strict=True):
             file.write(np.ascontiguousarray(array, dtype=np.float32).tobytes())
-        self.objects.append((name, str(label[0]), repr(float(label[1])), split_of(split)))
+        self.objects.append((name, str(label[0]), repr(float(label[1])), repr(float(snr)), split_of(split)))
 
     def leave_out(self, name: str, reason: str) -> None:
         """One object that cannot be used. What follows ": " in the reason is the object's own."""
@@ -114,13 +117,13 @@ def open_set(folder: Path) -> LabelledSet:
     """The set in a folder. Raises OSError or ValueError when it is damaged."""
     facts = json.loads((folder / "set.json").read_text())
     _, *objects = _read_csv(folder / "objects.csv")
-    name, label, z, split = zip(*objects, strict=True)
+    name, label, z, snr, split = zip(*objects, strict=True)
     shape = (len(objects), int(facts["grid"]["n"]))
     flux, ivar = (np.memmap(folder / f"{part}.f32", np.float32, "r", shape=shape) for part in ("flux", "ivar"))
     left_out = Counter(reason for reason, _ in _read_csv(folder / "left_out.csv")[1:])
     return LabelledSet(
-        flux, ivar, np.array(label, dtype=np.int64), np.array(z, dtype=np.float64), np.array(split), np.array(name),
-        facts, dict(left_out),
+        flux, ivar, np.array(label, dtype=np.int64), np.array(z, dtype=np.float64),
+        np.array(snr, dtype=np.float64), np.array(split), np.array(name), facts, dict(left_out),
     )  # fmt: skip
 
 
