@@ -84,7 +84,8 @@ class FindView:
                                styles={**_UNDER, "width": f"{WIDTH + 20}px"}, css_classes=["find-under"])  # fmt: skip
         self.view = pn.Column(self.box, self.paste, self.under, min_width=LEAST_WIDTH, max_width=WIDTH,
                               sizing_mode="stretch_width", height=30, margin=(5, 8), align="center",
-                              styles={"position": "relative", "overflow": "visible"})  # fmt: skip
+                              styles={"position": "relative", "overflow": "visible",
+                                      "min-width": f"{LEAST_WIDTH}px"})  # fmt: skip
         self.box.param.watch(self._on_enter, "enter_pressed")
         self.end.on_click(self._on_end)
 

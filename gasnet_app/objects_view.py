@@ -100,7 +100,7 @@ class ObjectsView:
         self.view = pn.Column(
             self.dropper, self.hint, self.queue, pn.Row(self.count, self.flagged, sizing_mode="stretch_width"),
             self.search, self.failures, self.table, width=290, sizing_mode="stretch_height",
-            styles={"flex": "0 0 290px"},
+            styles={"flex": "0 0 290px"}, css_classes=["side"],
         )  # fmt: skip
         self._wire()
         self._show()

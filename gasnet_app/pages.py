@@ -13,6 +13,9 @@ from gasnet_app import theme
 from gasnet_app.state import Explorer
 
 FOOTER = 32
+# A flex child is by itself never narrower than what stands in it, and a plot never narrower than it once was: without
+# this a view that was drawn in a wider place pushes its neighbours out of the window.
+SHRINKS = {"min-width": "0"}
 BAR = {
     ".MuiToggleButton-root": {
         "border": 0, "borderRadius": 0, "padding": "2px 12px", "textTransform": "none", "fontSize": theme.BODY,
@@ -61,11 +64,10 @@ class Pages:
         )  # fmt: skip
         keys = theme.html('<div class="quiet">keys: n p &nbsp; [ ] &nbsp; ← → &nbsp; ? for all</div>',
                           sizing_mode=None, align="center", margin=(0, 12))  # fmt: skip
-        narrow = {"min-width": "0"}  # or the views that are hidden would widen the page by what they need
-        self.body = pn.Row(sizing_mode="stretch_both", margin=0, styles=narrow)
+        self.body = pn.Row(sizing_mode="stretch_both", margin=0, styles=SHRINKS, stylesheets=[theme.TABLET_CSS])
         self.foot = pn.Row(self.bar, pn.Spacer(sizing_mode="stretch_width"), keys, height=FOOTER, margin=0,
                            sizing_mode="stretch_width")  # fmt: skip
-        self.view = pn.Column(self.body, self.foot, sizing_mode="stretch_both", margin=0, styles=narrow)
+        self.view = pn.Column(self.body, self.foot, sizing_mode="stretch_both", margin=0, styles=SHRINKS)
         self.bar.link(explorer, value="tab", bidirectional=True)
         explorer.param.watch(lambda *_: self._show(), "tab")
         self._show()

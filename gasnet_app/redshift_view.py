@@ -82,7 +82,7 @@ class RedshiftView:
         self.view = pn.Column(
             theme.heading("What"), self.what, self.bars, theme.heading("Where"), self.where, pdf, self.rivals,
             theme.heading("Why"), self.why, theme.heading("Flags"), self.flags,
-            width=300, sizing_mode="stretch_height", scroll="y-auto", css_classes=["answer"],
+            width=300, sizing_mode="stretch_height", scroll="y-auto", css_classes=["answer", "side"],
             margin=(0, 8), styles={"flex": "0 0 300px"},
         )  # fmt: skip
         explorer.param.watch(lambda *_: self._show(), ["prediction", "prediction_stage", "spectrum_stage"])

@@ -158,6 +158,19 @@ DROPPER_CSS = f"""
 .filepond--drop-label label {{ font-size: {BODY}; }}
 .filepond--list-scroller, .filepond--list {{ display: none; }}
 """
+# On a tablet the sides give way; held upright, it has the middle above and the sides below, next to each other.
+TABLET_CSS = """
+@media (max-width: 1100px) {
+  .side { flex-basis: 250px !important; width: 250px !important; margin: 0 4px !important; }
+  .side.inspect { flex-basis: 286px !important; width: 286px !important; }
+  .side.why-page, .side.population-side { flex-basis: 330px !important; width: 330px !important; }
+}
+@media (max-width: 900px) {
+  :host { flex-wrap: wrap; align-content: stretch; }
+  .middle { order: -1; flex: 1 0 100% !important; height: 58% !important; }
+  .side.side { flex: 1 1 0 !important; height: 42% !important; min-width: 0; overflow-y: auto; }
+}
+"""
 CARD_CSS = """
 h3 { font-size: 13px; font-weight: 600; margin: 18px 0 4px; }
 h3:first-child { margin-top: 0; }

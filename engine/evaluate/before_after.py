@@ -65,8 +65,7 @@ def compare(
         sample = compared(one, two, items, what, lambda done: tell(done, len(items)))
         samples.append(replace(sample, left_out=len(left_out)))
     when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    weights = tuple(str(member["sha256"]) for member in two.card.get("members", ()))
-    found = Comparison(one.name, two.name, two.survey.name, when, SEED, tuple(samples), weights)
+    found = Comparison(one.name, two.name, two.survey.name, when, SEED, tuple(samples))
     if out is not None:
         write_comparison(found, out)
     return found

@@ -25,7 +25,7 @@ class InspectView:
         self.grading.files.on_click(lambda _: self._show_files())
         self.view = pn.Column(
             self.queue.view, self.grading.view, self.files.view, width=WIDTH, sizing_mode="stretch_height",
-            scroll="y-auto", margin=0, styles={"flex": f"0 0 {WIDTH}px"}, css_classes=["inspect"],
+            scroll="y-auto", margin=0, styles={"flex": f"0 0 {WIDTH}px"}, css_classes=["inspect", "side"],
         )  # fmt: skip
         if pn.state.curdoc:
             pn.state.execute(sitting.start)

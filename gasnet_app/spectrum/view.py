@@ -68,11 +68,12 @@ class SpectrumView:
         buttons = [layer.button for layer in (self.overlay, self.sky, self.arms, self.closeup)]
         self.view = pn.Column(
             self.headline, self.status,
-            pn.pane.Bokeh(column(*figures, sizing_mode="stretch_both"), sizing_mode="stretch_both"),
+            pn.pane.Bokeh(column(*figures, sizing_mode="stretch_both"), sizing_mode="stretch_both",
+                          styles={"min-width": "0"}),
             *(pn.pane.Bokeh(row, sizing_mode="stretch_width", min_height=height, margin=0)
               for row, height in zip(self.controls.rows(*buttons, *self.picture.buttons), (ROW, 0), strict=True)),
             self.closeup.view,
-            sizing_mode="stretch_both", styles={"position": "relative"},
+            sizing_mode="stretch_both", styles={"position": "relative", "min-width": "0"}, css_classes=["middle"],
         )  # fmt: skip
         self._z_shown: float | None = None
         self._watch()

@@ -29,7 +29,7 @@ class WhyView:
         self.panes = [pane(self.what_if) for pane in (AnswerPane, HidePane, NoisePane, MembersPane, NearestPane)]
         self.view = pn.Column(
             *(pane.view for pane in self.panes), width=WIDTH, sizing_mode="stretch_height", scroll="y-auto",
-            margin=(0, 8), styles={"flex": f"0 0 {WIDTH}px"}, css_classes=["why-page"],
+            margin=(0, 8), styles={"flex": f"0 0 {WIDTH}px"}, css_classes=["why-page", "side"],
         )  # fmt: skip
         pn.state.execute(self.what_if.ask)
 
