@@ -66,7 +66,8 @@ class PopulationView:
             self.dropper, self.words, self.said, pn.Row(self.search, self.kind, sizing_mode="stretch_width", margin=0),
             pn.Row(self.order, self.clear, sizing_mode="stretch_width", margin=0), self.table,
             pn.Row(self.format, self.save, sizing_mode="stretch_width", margin=0), width=TABLE_WIDTH, margin=0,
-            sizing_mode="stretch_height", styles={"flex": f"0 0 {TABLE_WIDTH}px"}, css_classes=["side", "population-side"],
+            sizing_mode="stretch_height", styles={"flex": f"0 0 {TABLE_WIDTH}px"},
+            css_classes=["side", "population-side"],
         )  # fmt: skip
         self.view = pn.Row(left, pn.Column(self.empty, self.grid, sizing_mode="stretch_both", margin=0,
                                            styles={"min-width": "0"}, css_classes=["middle"]),
