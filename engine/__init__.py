@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from engine.card import Section, card_sections
     from engine.catalogue import CatalogueError, write_catalogue
     from engine.ensemble import Ensemble, load_ensemble
-    from engine.evaluate import Comparison, ComparisonError, compare, read_comparison
+    from engine.evaluate import COMPARED, MEAN, Comparison, ComparisonError, Sample, Turned, compare, read_comparison
     from engine.exemplars import Exemplars, load_exemplars
     from engine.explain import Solution, confusion, pull, same_z, solutions, standing, strongest, why
     from engine.fingerprint import Neighbour, neighbours
@@ -35,7 +35,11 @@ if TYPE_CHECKING:
     from engine.whatif import Rung, changed, degrade, flips, noise_ladder, occlude, rungs
 
 _LAZY = {
+    "COMPARED": "engine.evaluate",
+    "MEAN": "engine.evaluate",
     "Comparison": "engine.evaluate",
+    "Sample": "engine.evaluate",
+    "Turned": "engine.evaluate",
     "ComparisonError": "engine.evaluate",
     "compare": "engine.evaluate",
     "read_comparison": "engine.evaluate",
@@ -100,8 +104,10 @@ _LAZY = {
 }
 
 __all__ = [
+    "COMPARED",
     "C_KMS",
     "FORMS",
+    "MEAN",
     "Ambiguous",
     "ArchiveError",
     "CatalogueError",
@@ -123,6 +129,7 @@ __all__ = [
     "Ref",
     "Rung",
     "Saliency",
+    "Sample",
     "Section",
     "SkyFeature",
     "Solution",
@@ -130,6 +137,7 @@ __all__ = [
     "SpectrumError",
     "Survey",
     "SurveyError",
+    "Turned",
     "ZWarn",
     "agreement",
     "assets_dir",

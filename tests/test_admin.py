@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,15 +14,15 @@ import panel as pn
 import panel_material_ui as pmui
 import pytest
 
-from engine import current_model, load_survey
+from engine import Turned, current_model, jobs, load_survey
+from engine.evaluate import COMPARED, MEAN, Change, Comparison, Line, Number, Sample, write_comparison
 from engine.jobs import JobError, OwnData, TrainConfig, audited
 from engine.jobs.folder import Status, write_settings, write_status
-from engine.versions import Change
 from gasnet_app.admin import AdminView, office
 from gasnet_app.admin.access import Visitor, judge, visitor
 from gasnet_app.admin.form import Form
 from gasnet_app.admin.office import Office
-from gasnet_app.admin.run_pane import facts_html
+from gasnet_app.admin.run_pane import RunPane, facts_html
 
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")  # Panel 1.9 with pandas 3
 
@@ -104,9 +104,10 @@ def test_who_is_no_admin_gets_words_and_nothing_to_press() -> None:
 
 ACTS: dict[str, tuple[Any, ...]] = {
     "start": (TrainConfig, "mine"), "stop": (), "resume": (), "promote": ("sdss-matched-v9", "better"),
-    "roll_back": ("sdss", "worse"),
+    "roll_back": ("sdss", "worse"), "compare": ("",), "promote_run": ("better",),
 }  # fmt: skip
-LOOKS: dict[str, tuple[Any, ...]] = {"refresh": (), "estimate": (TrainConfig,)}
+TURNED = Turned("mock-7", "", "QSO", 1.5, "GALAXY", 0.1, "QSO", 1.5, "right now")
+LOOKS: dict[str, tuple[Any, ...]] = {"refresh": (), "estimate": (TrainConfig,), "open": (EXPLORER, TURNED)}
 
 
 def asked(desk: Office, name: str) -> None:
@@ -126,18 +127,18 @@ def test_who_is_no_admin_any_more_is_refused_in_every_act(
     def never(*_: Any) -> Any:
         raise AssertionError("done for somebody who may not")
 
-    for name in ("start", "stop", "resume", "promote", "roll_back"):
+    for name in ("start", "stop", "resume", "promote", "roll_back", "compare_run", "promote_run"):
         monkeypatch.setattr(office, name, never)
     made_run(home)
     visitors = [ANA, BO, BO]
     desk = Office(lambda: visitors.pop(0))
     asyncio.run(desk.refresh())
-    jobs = desk.jobs
+    before = desk.jobs
     asked(desk, act)
     assert desk.problem == BO.why
     (line,) = audited()
-    assert (line.who, line.act, line.outcome) == ("bo", act.replace("_", ""), "refused")
-    assert desk.jobs is jobs, "nothing new is shown either"
+    assert (line.who, line.act, line.outcome) == ("bo", act.replace("_run", "").replace("_", ""), "refused")
+    assert desk.jobs is before, "nothing new is shown either"
 
 
 def test_who_is_no_admin_any_more_sees_nothing_new_and_gets_no_estimate(home: Path) -> None:
@@ -147,10 +148,12 @@ def test_who_is_no_admin_any_more_sees_nothing_new_and_gets_no_estimate(home: Pa
     assert desk.jobs == ()
     with pytest.raises(JobError, match="not among the admins"):
         asked(desk, "estimate")
+    asked(desk, "open")
+    assert desk.problem == BO.why
 
 
 def test_an_act_is_done_told_and_recorded_with_who_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    change = Change("2026-11-26T00:00:00+00:00", "ana", "promote", "sdss", "one", "two", "better")
+    change = jobs.Change("2026-11-26T00:00:00+00:00", "ana", "promote", "sdss", "one", "two", "better")
     monkeypatch.setattr(office, "promote", lambda name, reason, who: change)
     desk = Office(lambda: ANA)
     asked(desk, "promote")
@@ -181,6 +184,68 @@ def test_what_cannot_be_recorded_is_not_done(home: Path, monkeypatch: pytest.Mon
     asked(desk, "stop")
     assert "what is not recorded is not done" in desk.problem
     assert done == []
+
+
+# ---- before and after ------------------------------------------------------------------------------------------------
+
+
+def compared_run(home: Path, name: str = "done") -> Path:
+    """A finished run with a comparison: 60 objects, of which two changed."""
+    folder = made_run(home, name, state="finished")
+    number = Change(Number(0.5, 0.01), Number(0.6, 0.01), Number(0.1, 0.01))
+    line = Line(MEAN, 60, 60, dict.fromkeys(COMPARED, number))
+    file = folder / "mock-7.ecsv"
+    file.write_text("a spectrum")
+    turned = (replace(TURNED, path=str(file)), replace(TURNED, name="<b>mock-9", verdict="wrong now"))
+    sample = Sample("60 mock spectra", 60, (line,), ("GALAXY", "QSO"), ((29, 1), (4, 26)), ((29, 1), (2, 28)), turned)
+    write_comparison(Comparison("sdss-matched-v2", name, "sdss", "2026-11-26T10:00:00Z", 7, (sample,)), folder)
+    return folder
+
+
+def test_a_comparison_shows_numbers_with_differences_confusion_and_changed_objects(home: Path) -> None:
+    compared_run(home)
+    desk = Office(lambda: ANA)
+    asked(desk, "refresh")
+    pane = RunPane(desk, lambda turned: desk.open(EXPLORER, turned))
+    assert (pane.promote.visible, pane.compare.visible, pane.look.visible) == (True, True, True)
+    shown = pane.comparison
+    assert "which does not serve any more: compare again" in shown.words.object
+    assert '<tr class="sure"><td>accuracy</td><td>0.5</td><td>0.6</td><td>+0.1 ± 0.01</td></tr>' in shown.numbers.object
+    assert '<td>QSO</td><td class="better">-2</td><td class="better">+2</td>' in shown.confusion.object
+    assert list(shown.table.value["object"]) == ["mock-7", "<b>mock-9"]
+    assert list(shown.table.value["before"]) == ["GALAXY 0.1000", "GALAXY 0.1000"]
+
+
+def test_a_run_without_a_readable_comparison_cannot_be_promoted_from_the_page(home: Path) -> None:
+    folder = compared_run(home)
+    (folder / "comparison.json").write_text("{")
+    desk = Office(lambda: ANA)
+    asked(desk, "refresh")
+    pane = RunPane(desk, lambda turned: desk.open(EXPLORER, turned))
+    assert (pane.compare.visible, pane.promote.visible, pane.look.visible) == (True, False, False)
+    asked(desk, "promote_run")
+    assert "Compare first, then promote" in desk.problem
+
+
+def test_a_changed_object_opens_in_the_explorer_or_says_why_not(home: Path) -> None:
+    folder = compared_run(home)
+    loaded: list[Path] = []
+
+    class Screen:
+        tab, selected, records = "admin", "", {"mock-7": SimpleNamespace(file="mock-7.ecsv")}
+
+        async def load(self, paths: list[Path]) -> None:
+            loaded.extend(paths)
+
+        async def select(self, key: str) -> None:
+            self.selected = key
+
+    desk, screen = Office(lambda: ANA), Screen()
+    asyncio.run(desk.open(screen, replace(TURNED, path=str(folder / "mock-7.ecsv"))))  # type: ignore[arg-type]
+    assert loaded == [folder / "mock-7.ecsv"]
+    assert (screen.tab, screen.selected, desk.problem) == ("explore", "mock-7", "")
+    asyncio.run(desk.open(screen, TURNED))  # type: ignore[arg-type]
+    assert desk.problem == "mock-7 cannot be opened: spectra of mocks are kept of the first 200 that changed"
 
 
 # ---- the form --------------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from engine.evaluate.before_after import compare, compared
 from engine.evaluate.comparison import (
+    COMPARED,
+    MEAN,
     Change,
     Comparison,
     ComparisonError,
@@ -21,7 +23,9 @@ from engine.evaluate.tables import Number, Row, mean_over_classes, quality
 from engine.evaluate.validation import Bin, Case, Quality, Report, judge, redshift_bins, summary, validate
 
 __all__ = [
+    "COMPARED",
     "LABELS",
+    "MEAN",
     "MOCK",
     "POOLED",
     "SUSPECTS",

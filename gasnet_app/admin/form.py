@@ -30,7 +30,10 @@ CSS = f"""
 .help {{ font-size: 10px; line-height: 13px; opacity: .7; max-height: 26px; overflow: hidden; }}
 """
 # Bokeh leaves room above a field for a label, which stands beside it here.
-INPUT_CSS = theme.CONTROL_CSS + ".bk-input-group { padding-top: 0 !important; } select.bk-input { padding-block: 0; }"
+INPUT_CSS = (
+    theme.CONTROL_CSS
+    + ".bk-input-group { padding-top: 0 !important; } select.bk-input { padding: 0 20px 0 6px !important; }"
+)
 
 
 class Setting:

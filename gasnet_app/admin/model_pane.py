@@ -11,7 +11,7 @@ import panel_material_ui as pmui
 from engine.jobs import Act, Change, Version
 from gasnet_app import theme
 from gasnet_app.admin.office import Office
-from gasnet_app.admin.run_pane import BUTTON
+from gasnet_app.admin.run_pane import BUTTON, pressed
 from gasnet_app.turn import later
 
 escape = pn.util.escape
@@ -73,14 +73,9 @@ class ModelPane:
         self._show()
 
     def _wire(self) -> None:
-        async def promote(_: Any) -> None:
-            await self.office.promote(self.shown, self.reason.value_input or "")
-
-        async def back(_: Any) -> None:
-            await self.office.roll_back(self.survey, self.reason.value_input or "")
-
-        self.promote.on_click(promote)
-        self.back.on_click(back)
+        office = self.office
+        self.promote.on_click(pressed(lambda: office.promote(self.shown, self.reason.value_input or "")))
+        self.back.on_click(pressed(lambda: office.roll_back(self.survey, self.reason.value_input or "")))
         self.table.on_click(self._on_row)
         self.office.param.watch(later(self._show), ["versions", "changes", "acts"])
 

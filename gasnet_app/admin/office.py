@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import param
 
+from engine import Comparison, ComparisonError, Turned, read_comparison
 from engine.jobs import (
     Act,
     Change,
@@ -19,10 +20,12 @@ from engine.jobs import (
     Version,
     audit,
     audited,
+    compare_run,
     estimate,
     history,
     jobs,
     promote,
+    promote_run,
     resume,
     roll_back,
     start,
@@ -30,8 +33,7 @@ from engine.jobs import (
     versions,
 )
 from gasnet_app.admin.access import Visitor, visitor
-
-log = logging.getLogger(__name__)
+from gasnet_app.state import Explorer
 
 
 class Office(param.Parameterized):
@@ -42,6 +44,7 @@ class Office(param.Parameterized):
     changes: tuple[Change, ...] = param.ClassSelector(class_=tuple, default=(), doc="Of current models, latest first")
     acts: tuple[Act, ...] = param.ClassSelector(class_=tuple, default=(), doc="Of admins, the latest first")
     chosen: str = param.String("", doc="Folder of the run that is looked at")
+    read: tuple[Path, Comparison] | None = param.Parameter(None, doc="Before and after of a run: its folder, and what")
     said: str = param.String("", doc="What was done last, in words")
     problem: str = param.String("", doc="Why it was not done, in words; empty when it was")
 
@@ -52,8 +55,16 @@ class Office(param.Parameterized):
     @property
     def job(self) -> Job | None:
         """The run that is looked at: the one chosen, else the latest."""
-        found = next((job for job in self.jobs if str(job.folder) == self.chosen), None)
-        return found or (self.jobs[0] if self.jobs else None)
+        return self._of(self.jobs)
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """Before and after of the run that is looked at; None while nobody compared, or it cannot be read."""
+        return self.read[1] if self.read and self.job and self.read[0] == self.job.folder else None
+
+    def _of(self, jobs: tuple[Job, ...]) -> Job | None:
+        found = next((job for job in jobs if str(job.folder) == self.chosen), None)
+        return found or (jobs[0] if jobs else None)
 
     async def refresh(self) -> None:
         """Look at the folders again."""
@@ -63,13 +74,19 @@ class Office(param.Parameterized):
 
     async def _look(self) -> None:
         try:
-            found = await asyncio.to_thread(
-                lambda: {"jobs": jobs(), "versions": versions(), "changes": history()[::-1], "acts": audited()}
-            )
+            found = await asyncio.to_thread(self._found)
         except (ValueError, OSError) as error:
             self.problem = str(error)
             return
         self.param.update(**{name: value for name, value in found.items() if value != getattr(self, name)})
+
+    def _found(self) -> dict[str, Any]:
+        there = jobs()
+        job = self._of(there)
+        return {
+            "jobs": there, "versions": versions(), "changes": history()[::-1], "acts": audited(),
+            "read": _comparison(job.folder) if job else None,
+        }  # fmt: skip
 
     async def estimate(self, config: Callable[[], TrainConfig]) -> str:
         """How long a run would take, in words. Raises ValueError where it cannot work, and for who is no admin."""
@@ -77,6 +94,23 @@ class Office(param.Parameterized):
         if not who.admin:
             raise JobError(who.why)
         return (await asyncio.to_thread(estimate, config())).words
+
+    async def open(self, explorer: Explorer, turned: Turned) -> None:
+        """Show an object whose answer changed on the page Explore, as the model that serves now sees it."""
+        who, path = self._who(), Path(turned.path)
+        if not who.admin:
+            self.problem = who.why
+            return
+        if not turned.path or not path.is_file():
+            kept = "spectra of mocks are kept of the first 200 that changed" if not turned.path else f"{path} is gone"
+            self.problem = f"{turned.name} cannot be opened: {kept}"
+            return
+        explorer.tab = "explore"
+        await explorer.load([path])
+        keys = [key for key, record in explorer.records.items() if record.file == path.name]
+        key = next((key for key in keys if key.startswith(turned.name)), next(iter(keys), ""))
+        if key != explorer.selected:
+            await explorer.select(key)
 
     # ---- acts ----------------------------------------------------------------------------------------------------
 
@@ -102,6 +136,16 @@ class Office(param.Parameterized):
     async def resume(self) -> None:
         """Go on with the run that is looked at."""
         await self._act("resume", self._name(), lambda who: f"{resume(self._folder(), who).name} goes on")
+
+    async def compare(self, real: str) -> None:
+        """Compare the run that is looked at with the current model. real : folder of labelled spectra, or nothing."""
+        await self._act(
+            "compare", self._name(), lambda who: f"{compare_run(self._folder(), real, who).name} is compared"
+        )
+
+    async def promote_run(self, reason: str) -> None:
+        """Make the model of the run that is looked at the current one."""
+        await self._act("promote", self._name(), lambda who: _told(promote_run(self._folder(), reason, who)))
 
     async def promote(self, name: str, reason: str) -> None:
         """Make a model of the list the current one of its survey."""
@@ -140,6 +184,19 @@ class Office(param.Parameterized):
         except JobError as error:  # the audit log cannot be written
             self.problem = str(error)
         await self._look()
+
+
+def _comparison(folder: Path) -> tuple[Path, Comparison] | None:
+    path = folder / "comparison.json"
+    try:
+        return folder, _read(path, path.stat().st_mtime_ns)
+    except (OSError, ComparisonError):
+        return None
+
+
+@functools.lru_cache(4)
+def _read(path: Path, _changed: int) -> Comparison:
+    return read_comparison(path)
 
 
 def _told(change: Change) -> str:

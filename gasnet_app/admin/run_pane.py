@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pandas as pd
@@ -10,28 +11,44 @@ import panel_material_ui as pmui
 from bokeh.models import ColumnDataSource, HoverTool
 from bokeh.plotting import figure
 
+from engine import Turned
 from engine.jobs import Job, in_words
 from gasnet_app import theme
+from gasnet_app.admin.comparison_pane import ComparisonPane
 from gasnet_app.admin.office import Office
+from gasnet_app.pages import BAR
 from gasnet_app.turn import later
 
 escape = pn.util.escape
+LOOKS = ("Learning", "Numbers", "Confusion", "Changed")
 COLUMNS = ("run", "state", "done", "by", "last seen (UTC)")
 ROWS = 6  # of the table that are seen at once
 BUTTON: dict[str, Any] = {"variant": "outlined", "size": "small", "margin": (2, 4), "sx": {
     "textTransform": "none", "fontSize": theme.SMALL, "padding": "1px 8px", "lineHeight": 1.9}}  # fmt: skip
 
 
+def pressed(act: Callable[[], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+    """What a button calls."""
+
+    async def press(_: Any) -> None:
+        await act()
+
+    return press
+
+
 def cells_of(job: Job) -> tuple[str, ...]:
     """One row of the list."""
     at = job.status.updated.replace("T", " ")[:16]
-    return job.name, job.state, f"{100 * job.status.done:.0f} %", job.status.who, at
+    part = job.status.compared if job.state == "comparing" else job.status.done
+    return job.name, job.state, f"{100 * part:.0f} %", job.status.who, at
 
 
 def facts_html(job: Job) -> str:
     """How a run goes, or how it ended."""
     s = job.status
-    parts = [f"member {s.member + 1} of {s.members}", f"{100 * s.done:.1f} %"] if s.members else []
+    done = s.compared if job.state == "comparing" else s.done
+    parts = [f"member {s.member + 1} of {s.members}"] if job.state == "learning" else [f"members {s.members}"]
+    parts.append(f"{100 * done:.1f} %")
     if job.state == "learning":
         left = f"{in_words(s.eta)} left" if s.eta is not None else "time left not known yet"
         parts += [left, f"{s.pace or s.rate:,.0f} spectra/s"]
@@ -42,7 +59,7 @@ def facts_html(job: Job) -> str:
         memory = f", {s.memory / 1e9:.2f} GB{gpu}" if s.memory else ""
         parts.append(f"device {s.device}{memory}")
     line = " &middot; ".join(escape(part) for part in parts)
-    bar = f'<div class="bar"><div style="width:{100 * s.done:.1f}%"></div></div>'
+    bar = f'<div class="bar"><div style="width:{100 * done:.1f}%"></div></div>'
     word = {"interrupted": "interrupted: its process is gone; it can be resumed"}.get(job.state, job.state)
     kind = "bad" if job.state in ("failed", "interrupted") else "quiet"
     why = f": {escape(s.message)}" if s.message and job.state != "stopped" else ""
@@ -87,9 +104,9 @@ class LossPlot:
 
 
 class RunPane:
-    """Looks at an Office; its buttons ask it."""
+    """Looks at an Office; its buttons ask it. opened : called with an object whose answer changed, to be shown"""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: Office, opened: Callable[[Turned], Awaitable[None]]) -> None:
         self.office = office
         self._rows: list[tuple[str, ...]] = []
         self.table = pn.widgets.Tabulator(
@@ -102,13 +119,27 @@ class RunPane:
                                 margin=(4, 8))  # fmt: skip
         self.facts = theme.html(margin=(6, 8, 0, 8), css_classes=["job"], stylesheets=[theme.TEXT_CSS, theme.BAR_CSS])
         self.plot = LossPlot()
+        self.comparison = ComparisonPane(opened)
+        self.look = pmui.RadioButtonGroup(options=list(LOOKS), value=LOOKS[0], size="small", margin=(4, 0, 0, 0),
+                                          color="default", css_classes=["looks"], sx=BAR)  # fmt: skip
         self.stop = pmui.Button(label="Stop", width=64, css_classes=["stop"], **BUTTON)
         self.resume = pmui.Button(label="Resume", width=76, css_classes=["resume"], **BUTTON)
+        self.compare = pmui.Button(label="Compare", width=84, css_classes=["compare"], **BUTTON)
+        self.promote = pmui.Button(label="Promote", width=84, css_classes=["promote-run"], **BUTTON)
+        css: dict[str, Any] = {"stylesheets": [theme.CONTROL_CSS], "margin": (0, 4), "align": "center",
+                               "sizing_mode": "stretch_width"}  # fmt: skip
+        self.real = pn.widgets.TextInput(placeholder="also on labelled spectra: folder", css_classes=["real"], **css)
+        self.reason = pn.widgets.TextInput(placeholder="reason, for those who ask later", css_classes=["run-reason"],
+                                           **css)  # fmt: skip
         row: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (0, 4)}
+        words = pn.Column(self.comparison.numbers, sizing_mode="stretch_both", scroll="y-auto", margin=0)
+        matrix = pn.Column(self.comparison.confusion, sizing_mode="stretch_both", scroll=True, margin=0)
+        plot = pn.pane.Bokeh(self.plot.figure, sizing_mode="stretch_both", margin=(0, 4), styles={"min-width": "0"})
+        self.looks = dict(zip(LOOKS, (plot, words, matrix, self.comparison.table), strict=True))
         self.view = pn.Column(
             pn.Row(theme.heading("Runs"), margin=(0, 8)), self.empty, self.table, self.facts,
-            pn.Row(self.stop, self.resume, **row),
-            pn.pane.Bokeh(self.plot.figure, sizing_mode="stretch_both", margin=(0, 4), styles={"min-width": "0"}),
+            pn.Row(self.stop, self.resume, self.compare, self.real, **row), pn.Row(self.promote, self.reason, **row),
+            self.look, self.comparison.head, *self.looks.values(),
             sizing_mode="stretch_both", margin=0, styles={"flex": "1 1 0", "min-width": "0", "overflow": "hidden"},
         )  # fmt: skip
         self._wire()
@@ -116,11 +147,13 @@ class RunPane:
 
     def _wire(self) -> None:
         office = self.office
-
-        self.stop.on_click(lambda _: office.stop())
-        self.resume.on_click(lambda _: office.resume())
+        self.stop.on_click(pressed(office.stop))
+        self.resume.on_click(pressed(office.resume))
+        self.compare.on_click(pressed(lambda: office.compare(self.real.value_input or "")))
+        self.promote.on_click(pressed(lambda: office.promote_run(self.reason.value_input or "")))
         self.table.on_click(self._on_row)
-        office.param.watch(later(self._show), ["jobs", "chosen"])
+        self.look.param.watch(lambda _: self._show(), "value")
+        office.param.watch(later(self._show), ["jobs", "chosen", "read", "versions"])
 
     def _on_row(self, event: Any) -> None:
         self.office.chosen = str(self.office.jobs[event.row].folder)
@@ -142,7 +175,19 @@ class RunPane:
         self.facts.object = facts_html(job) if job else ""
         self.stop.disabled = job is None or not job.running
         self.resume.disabled = job is None or not job.resumable
+        finished, found = job is not None and job.state == "finished", self.office.comparison
+        self.compare.visible = self.real.visible = finished
+        self.promote.visible = self.reason.visible = finished and found is not None
+        self.look.visible = found is not None
+        self.comparison.show(found, self._serves(found.survey) if found else "")
+        look = self.look.value if found else LOOKS[0]
+        self.comparison.head.visible = look != LOOKS[0]
+        for name, view in self.looks.items():
+            view.visible = name == look
         self.plot.show(job)
+
+    def _serves(self, survey: str) -> str:
+        return next((v.name for v in self.office.versions if v.survey == survey and v.current), "")
 
     def apply(self, palette: theme.Palette) -> None:
         """Draw in another theme's colours."""

@@ -8,6 +8,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
+from engine import Turned
 from gasnet_app import theme
 from gasnet_app.admin.access import HOW, Visitor, visitor
 from gasnet_app.admin.form import Form
@@ -42,7 +43,7 @@ class AdminView:
                                        sizing_mode="stretch_both", css_classes=["admin"])  # fmt: skip
             return
         self.office = Office(asked)
-        self.runs, self.models = RunPane(self.office), ModelPane(self.office, explorer.worker.survey.name)
+        self.runs, self.models = RunPane(self.office, self._open), ModelPane(self.office, explorer.worker.survey.name)
         self._estimates = 0
         self.form = Form(self._estimate)
         self._build(who)
@@ -96,6 +97,9 @@ class AdminView:
     def _say(self) -> None:
         words, kind = (self.office.problem, "bad") if self.office.problem else (self.office.said, "quiet")
         self.said.object = f'<div class="{kind} small">{escape(words)}</div>' if words else ""
+
+    async def _open(self, turned: Turned) -> None:
+        await self.office.open(self.explorer, turned)
 
     def apply(self, palette: theme.Palette) -> None:
         """Draw in another theme's colours."""

@@ -101,15 +101,15 @@ def page_of_its_own(browser: Browser, served: Served) -> Iterator[Page]:
 
 
 @contextmanager
-def opened(browser: Browser, served: Served, query: str = "") -> Iterator[Page]:
-    """A page in a window of its own, once the first answer is shown; query: what stands behind the address."""
+def opened(browser: Browser, served: Served, query: str = "", ready: str = ".class-name") -> Iterator[Page]:
+    """A page in a window of its own, once the first answer, or what is ready, is shown; query: behind the address."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(f"script error: {error}"))
     page.on("request", lambda request: errors.append(f"asked {request.url}") if _outside(request.url) else None)
     page.goto(served.url + query)
-    page.locator(".class-name").first.wait_for(timeout=60_000)
+    page.locator(ready).first.wait_for(timeout=60_000)
     yield page
     context.close()
     assert errors == []
