@@ -37,6 +37,7 @@ from engine.prediction import Prediction, ZWarn
 from engine.spectrum import Label, Spectrum, SpectrumError
 from engine.survey import load_survey
 from gasnet_app.evaluation_page import page
+from gasnet_app.evaluation_page.panels import legend, panel_groups, plot, points
 
 SURVEY = load_survey("sdss")
 QSO, GALAXY, A0 = SURVEY.index("QSO"), SURVEY.index("GALAXY"), SURVEY.index("STAR_A0")
@@ -321,6 +322,25 @@ def test_the_page_holds_every_figure_of_the_paper_and_asks_no_other_host(written
     for figure in ("12", "B1", "C1", "15", "13", "14", "16", "17", "18", "E1", "D1"):
         assert f"Fig. {figure}" in written or f"Figs {figure}" in written
     assert not [word for word in ("http", "src=", "<link") if word in written]
+
+
+def test_a_legend_names_only_what_is_drawn():
+    p = plot("", "x", "y")
+    empty, full = p.line([], []), p.line([0, 1], [0, 1])
+    legend(p, [("no medians", [empty]), ("medians", [full])])
+    assert [item.label.value for item in p.below[-1].items] == ["medians"]
+
+
+def test_fractions_of_a_few_objects_are_not_drawn():
+    bins = [{"low": k, "high": k + 1, "n": n, "good": 1.0, "error": 0.1} for k, n in enumerate((4, 5))]
+    line, _ = points(plot("", "x", "y"), bins, "good", "black")
+    assert list(line.data_source.data["x"]) == [1.5]
+
+
+def test_two_objects_without_a_class_are_in_the_table_only():
+    document_of = document(evaluation(objects(2, label=[-1, -1])))
+    assert document_of["figures"]["redshift"]
+    assert panel_groups(document_of) == []
 
 
 def test_names_from_files_cannot_break_the_page(written):

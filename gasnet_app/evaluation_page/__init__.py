@@ -16,7 +16,7 @@ from bokeh.models import Model
 from bokeh.resources import INLINE
 
 from gasnet_app.evaluation_page import calibration, classes, redshifts, saliency, tables
-from gasnet_app.evaluation_page.panels import MOST, Document
+from gasnet_app.evaluation_page.panels import FEW, FEWEST, MOST, Document, panel_groups
 from gasnet_app.evaluation_page.style import CSS, DRAW
 
 
@@ -67,18 +67,20 @@ def _classes(confusion: Document, document: Document) -> str:
     said = "Share of the true class in percent, objects below; rows are the truth (the paper has it in columns)."
     return _figures(matrices, f"{said} Paper Figs 12, 19, 22; star, galaxy, quasar: Fig. B1.", "loose") + _figures(
         [classes.accuracy_by_snr(document)],
-        "Accuracy of the class in 14 bins of SNR, with binomial errors. Paper Fig. C1.", "wide",
+        f"Accuracy in 14 bins of SNR, those of {FEW} objects or more, with binomial errors. Paper Fig. C1.",
+        "wide",
     )  # fmt: skip
 
 
 def _redshifts(document: Document) -> str:
-    if not document["figures"]["redshift"]:
+    if not panel_groups(document):
         return ""
     return (
         _figures(
             redshifts.redshifts(document),
-            "Mean redshift of the members against the truth, with σz; above, mean residual and mean σz in ten bins. "
-            "The redshift is that of the most probable class of the true type. Paper Figs 15, 21, 23.",
+            "Redshift against the truth, with σz; above, mean residual and mean σz in ten bins. It is the members' "
+            "mean, or the heaviest peak of p(z) where that lies elsewhere, of the likeliest class of the true type. "
+            f"Groups of fewer than {FEWEST} objects are in the table only. Paper Figs 15, 21, 23.",
         )
         + "<details><summary>Point estimates: the first member alone (paper Fig. 13)</summary>"
         + _figures(redshifts.redshifts(document, point=True), "Error bars above: MAE in the bin. Paper Fig. 13.")
@@ -123,7 +125,8 @@ def _uncertainty(document: Document) -> str:
 def _dispersion(document: Document) -> str:
     return _figures(
         redshifts.velocity_dispersion(document),
-        "σz and accuracy of galaxies against velocity dispersion, up to 450 km/s. Paper Fig. E1.",
+        f"σz and accuracy of galaxies against velocity dispersion, up to 450 km/s; bins of {FEW} objects or more. "
+        "Paper Fig. E1.",
     )
 
 

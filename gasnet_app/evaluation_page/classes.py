@@ -10,7 +10,7 @@ import numpy as np
 from bokeh.core.properties import value
 from bokeh.models import ColumnDataSource, Model, Range1d
 
-from gasnet_app.evaluation_page.panels import TYPE_COLOURS, Document, legend, plot, points
+from gasnet_app.evaluation_page.panels import FEW, TYPE_COLOURS, Document, legend, plot, points
 from gasnet_app.theme import LIGHT
 
 
@@ -47,7 +47,8 @@ def confusion(table: Mapping[str, Any], cell: int) -> Model:
 
 def accuracy_by_snr(document: Document) -> Model:
     """Accuracy in bins of SNR, over all classes and per type."""
-    lowest = min(b["accuracy"] for line in document["figures"]["accuracy_by_snr"] for b in line["bins"])
+    bins = [b for line in document["figures"]["accuracy_by_snr"] for b in line["bins"]]
+    lowest = min((b["accuracy"] for b in bins if b["n"] >= FEW), default=0.0)
     p = plot("", "median SNR per pixel", "accuracy", height=340, y_range=Range1d(max(0, lowest - 0.2), 1.03))
     items = [
         (f"{line['name']}", points(p, line["bins"], "accuracy", TYPE_COLOURS[line["name"]]))

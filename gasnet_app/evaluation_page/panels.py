@@ -15,7 +15,14 @@ Document = Mapping[str, Any]
 MOST = 2000  # points drawn in one panel; evaluation.json has them all
 TYPE_COLOURS = {"all": LIGHT.ink, "STAR": "#E69F00", "GALAXY": "#0072B2", "QSO": "#D55E00"}
 SNR_COLOURS = ("#f2a65a", "#5b8fd6", "#1f2f5c")  # faint to bright
+FEWEST = 3  # objects of a class that get panels of their own
+FEW = 5  # objects in a bin of which a fraction is drawn
 FLOOR = 1e-6  # a bias of less is drawn here: a logarithm has no 0
+
+
+def panel_groups(document: Document) -> list[Mapping[str, Any]]:
+    """The groups of figures.redshift that are large enough for panels of their own."""
+    return [group for group in document["figures"]["redshift"] if group["n"] >= FEWEST]
 
 
 def class_colours(document: Document) -> dict[str, str]:
@@ -47,9 +54,10 @@ def plot(title: str, x: str, y: str, height: int = 280, **options: Any) -> figur
 
 
 def legend(p: figure, items: Sequence[tuple[str, Sequence[Any]]], columns: int = 1) -> None:
-    """Lines of (words, glyphs) below a panel."""
+    """Lines of (words, glyphs) below a panel; what nothing is drawn of is left out."""
+    drawn = [(label, [g for g in glyphs if any(map(len, g.data_source.data.values()))]) for label, glyphs in items]
     below = Legend(
-        items=[LegendItem(label=label, renderers=list(glyphs)) for label, glyphs in items], ncols=columns,
+        items=[LegendItem(label=label, renderers=glyphs) for label, glyphs in drawn if glyphs], ncols=columns,
         location="left", border_line_color=None, background_fill_alpha=0, label_text_font="system-ui",
         label_text_font_size="11px", label_text_color=LIGHT.ink, padding=2, margin=0, glyph_height=12,
         spacing=2 if columns == 1 else 12,
@@ -106,7 +114,8 @@ def size_for(n: int) -> float:
 
 
 def points(p: figure, bins: Sequence[Mapping[str, Any]], key: str, colour: str) -> list[Any]:
-    """Binned fractions with their errors, joined by a line."""
+    """Binned fractions of FEW objects or more, with their errors, joined by a line."""
+    bins = [b for b in bins if b["n"] >= FEW]
     x = np.array([0.5 * (b["low"] + b["high"]) for b in bins])
     y, error = (np.array([b[k] for b in bins], dtype=float) for k in (key, "error"))
     p.segment(x, np.clip(y - error, 0, 1), x, np.clip(y + error, 0, 1), color=colour, alpha=0.6)

@@ -20,6 +20,7 @@ from gasnet_app.evaluation_page.panels import (
     hover,
     legend,
     level,
+    panel_groups,
     plot,
     points,
     share,
@@ -34,7 +35,7 @@ T_SPAN = (1e-2, 1e3)
 def redshifts(document: Document, point: bool = False) -> list[Model]:
     """z-z of every group under its binned residuals: of the members' mean, or of one member's point estimates."""
     cloud, colours = Cloud(document), class_colours(document)
-    return [_redshift(group, cloud, colours[group["name"]], point) for group in document["figures"]["redshift"]]
+    return [_redshift(group, cloud, colours[group["name"]], point) for group in panel_groups(document)]
 
 
 def _redshift(group: Mapping[str, Any], cloud: Cloud, colour: str, point: bool) -> Model:
@@ -75,7 +76,7 @@ def _redshift(group: Mapping[str, Any], cloud: Cloud, colour: str, point: bool) 
 def bias_by_snr(document: Document) -> list[Model]:
     """Bias against z in three groups of SNR, with the good fraction of each."""
     cloud = Cloud(document)
-    return [_bias_by_snr(group, cloud) for group in document["figures"]["redshift"]]
+    return [_bias_by_snr(group, cloud) for group in panel_groups(document)]
 
 
 def _log_panel(
@@ -105,7 +106,7 @@ def _bias_by_snr(group: Mapping[str, Any], cloud: Cloud) -> Model:
 def t_values(document: Document) -> list[Model]:
     """t = |z' - z| / sigma_z against z, and the fraction up to 3."""
     cloud, colours, made = Cloud(document), class_colours(document), []
-    for group in document["figures"]["redshift"]:
+    for group in panel_groups(document):
         p, mask = _log_panel(group, "true z", "t", T_SPAN), cloud.of(group)
         source = cloud.source(mask & np.isfinite(cloud.columns["t"]), y=np.clip(cloud.columns["t"], *T_SPAN))
         glyph = p.scatter("z", "y", source=source, color=colours[group["name"]], size=size_for(group["n"]), alpha=0.6)
@@ -119,7 +120,7 @@ def t_values(document: Document) -> list[Model]:
 def sigma_by_snr(document: Document) -> list[Model]:
     """|z' - z| against SNR with the median sigma_z and the median error."""
     cloud, colours, made = Cloud(document), class_colours(document), []
-    for group in document["figures"]["redshift"]:
+    for group in panel_groups(document):
         p, mask = _log_panel(group, "median SNR per pixel", "|z′ − z|", x_axis_type="log"), cloud.of(group)
         source = cloud.source(mask & (cloud.columns["snr"] > 0), y=np.maximum(np.abs(cloud.columns["error"]), FLOOR))
         glyph = p.scatter(
@@ -138,7 +139,7 @@ def sigma_by_snr(document: Document) -> list[Model]:
 def robust(document: Document) -> list[Model]:
     """Bias against z of what the paper's rule calls robust and unstable."""
     cloud, made = Cloud(document), []
-    for group in document["figures"]["redshift"]:
+    for group in panel_groups(document):
         p, mask, told = _log_panel(group, "true z", "bias"), cloud.of(group), group["robust"]
         items, bias = [], np.maximum(cloud.columns["bias"], FLOOR)
         for name, colour, here in (

@@ -33,9 +33,11 @@ figcaption {{ color: {LIGHT.quiet}; font-size: 12px; max-width: 110ch; margin-to
 .plot {{ min-height: 280px; min-width: 0; }}
 .scroll {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-size: 12px; }}
-th {{ text-align: left; font-weight: 500; color: {LIGHT.quiet}; white-space: nowrap; vertical-align: bottom; }}
+th {{ text-align: left; font-weight: 500; color: {LIGHT.quiet}; vertical-align: bottom; }}
 th, td {{ padding: 4px 16px 4px 0; border-bottom: 1px solid {LIGHT.hairline}80; }}
 td {{ white-space: nowrap; }}
+#quality th, #quality td {{ padding-right: 7px; }}
+#quality :is(th, td):last-child {{ padding-right: 0; }}
 td.number, th.number {{ text-align: right; }}
 td small {{ color: {LIGHT.quiet}; font-size: 10px; margin-left: 3px; }}
 tr.sum td {{ font-weight: 600; }}

@@ -86,13 +86,15 @@ def quality(document: Document) -> str:
     told = (document["card"].get("validation") or {}).get("classes", {})
     names = {c["name"] for c in document["classes"]}
     columns = [c for c in table["columns"] if any(row[c["key"]][0] is not None for row in table["rows"])]
-    head = [("class", ""), ("n", "objects")] + [(c["title"], c["says"]) for c in columns]
+    head = [("class", ""), ("n", "objects; small: those whose label names a class")] + [
+        (c["title"], c["says"]) for c in columns
+    ]
     if told:
         says = "measured when the model was made; redshift of the true class"
         head += [("card: accuracy", says), ("card: GF", says)]
     body, first = [], True
     for row in table["rows"]:
-        n = f"{row['n']:,}" + ("" if row["n_class"] == row["n"] else f"<small>{row['n_class']:,} with class</small>")
+        n = f"{row['n']:,}" + ("" if row["n_class"] == row["n"] else f"<small>class {row['n_class']:,}</small>")
         cells = [row["name"], n] + [_cell(*_number(row[c["key"]], c["key"] in _SMALL)) for c in columns]
         if told:
             own = told.get(row["name"], {})
