@@ -88,6 +88,14 @@ def current_folder(survey: Survey) -> Path:
     return find_model(name)
 
 
+def own_folder(name: str) -> Path | None:
+    """The folder of a run, or of one of the user's models; None for a shipped model, into which nothing is written."""
+    for folder in (Path(name), home_models_dir() / name):
+        if (folder / "card.json").is_file():
+            return None if folder.resolve().parent == models_dir().resolve() else folder
+    return None
+
+
 def served_surveys() -> tuple[str, ...]:
     """Names of the surveys whose current model exists."""
     there = set(model_names())

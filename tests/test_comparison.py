@@ -133,7 +133,7 @@ def test_a_full_disk_leaves_the_comparison_that_was_there(tmp_path: Path, monkey
     assert (tmp_path / "comparison.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"format": 1}', '{"format": 9}', '{"format": 1, "samples": [{}]}'])
+@pytest.mark.parametrize("content", ["", "[]", '{"format": 2}', '{"format": 9}', '{"format": 2, "samples": [{}]}'])
 def test_a_damaged_comparison_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "comparison.json").write_text(content)
     with pytest.raises(ComparisonError, match=r"comparison\.json: no readable comparison"):

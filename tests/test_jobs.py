@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import LONG, settings_of, tiny_config, tiny_model
+from tiny_runs import LONG, labelled_set, settings_of, tiny_comparison, tiny_config, tiny_model
 from typer.testing import CliRunner
 
 import engine
@@ -25,6 +25,7 @@ from engine.jobs import (
     TrainConfig,
     audit,
     audited,
+    compare_run,
     estimate,
     find_job,
     free_name,
@@ -312,9 +313,7 @@ def finished_run() -> Path:
 def test_a_run_is_promoted_once_it_was_compared_and_rolled_back() -> None:
     folder, survey = finished_run(), engine.load_survey("sdss")
     before = current_model(survey)
-    with pytest.raises(JobError, match=r"done was not compared with the current model .* compare first"):
-        promote_run(folder, "better", "ana")
-    (folder / "comparison.json").write_text('{"n": 1}')
+    tiny_comparison(folder)
     with pytest.raises(JobError, match="needs a reason"):
         promote_run(folder, " ", "ana")
     change = promote_run(folder, "better", "ana")
@@ -326,16 +325,103 @@ def test_a_run_is_promoted_once_it_was_compared_and_rolled_back() -> None:
     assert promote(change.after, "by name", "ana").after == change.after
 
 
-def test_a_run_that_is_not_finished_or_a_model_that_nobody_compared_is_not_promoted(home: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "was not compared with the current model: .*no comparison there.* Compare first"),
+        ('{"format"', "was not compared with the current model: .*no readable comparison.* Compare first"),
+        ('{"format": 1, "n": 3}', "was not compared with the current model: .*format 1, not 2.* Compare first"),
+        ("other", "its comparison.json is of other weights .* Compare again"),
+    ],
+)
+def test_what_was_not_compared_is_not_promoted_by_anybody(home: Path, content: str | None, words: str) -> None:
+    folder = finished_run()
+    name = tiny_model(home / "models" / "sdss-matched-v77").name
+    for where in (folder, home / "models" / name):
+        if content == "other":  # the comparison was made, then the model was trained again
+            other = tiny_model(home.parent / where.name, seed=2)
+            tiny_comparison(other)
+            text = (other / "comparison.json").read_text()
+            (where / "comparison.json").write_text(text)
+        elif content is not None:
+            (where / "comparison.json").write_text(content)
+    with pytest.raises(JobError, match=words):
+        promote_run(folder, "better", "ana")
+    with pytest.raises(JobError, match=words):
+        promote(name, "better", "ana")
+    refused = CliRunner().invoke(app, ["models", "promote", name, "--reason", "better"])
+    assert isinstance(refused.exception, JobError)
+    assert history() == ()
+
+
+def test_a_shipped_model_is_promoted_as_it_is(home: Path) -> None:
+    home.mkdir()
+    shipped = engine.load_survey("sdss").model
+    (home / "current.json").write_text('{"sdss": "sdss-matched-v77"}')
+    tiny_model(home / "models" / "sdss-matched-v77")
+    assert promote(shipped, "back to what ships", "ana").after == shipped
+
+
+def test_a_run_that_is_not_finished_is_not_promoted_and_admins_wait_for_each_other(home: Path) -> None:
     with pytest.raises(JobError, match="old is interrupted"):
         promote_run(made_run(), "better", "ana")
-    tiny_model(home / "models" / "sdss-matched-v77")
-    with pytest.raises(JobError, match="sdss-matched-v77 was not compared"):
-        promote("sdss-matched-v77", "better", "ana")
     file = take(home / "locks" / "models", {})
     with pytest.raises(JobError, match="another admin"):
         roll_back("sdss", "worse", "bo")
     os.close(file)
+
+
+# ---- before and after ------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_compared_with_the_current_model_while_it_holds_the_device(
+    tmp_path: Path, home: Path
+) -> None:
+    folder = finished_run()
+    tiny_model(home / "models" / "sdss-matched-v77", seed=2)
+    (home / "current.json").write_text('{"sdss": "sdss-matched-v77"}')
+    (tmp_path / "real").mkdir()
+    labelled_set(tmp_path / "real" / "labelled.npz")
+    job = compare_run(folder, str(tmp_path / "real"), who="ana")
+    assert (job.state, job.running, job.status.who) == ("comparing", True, "ana")
+    with pytest.raises(JobError, match="the device cpu trains done already"):
+        start(tiny_config(tmp_path), "rival")
+    job = waited(folder, lambda j: not j.running)
+    assert job.state == "finished"
+    assert job.status.notes[-1] == "compared with sdss-matched-v77 on labelled spectra in real", job.last_words()
+    found = engine.read_comparison(folder)
+    assert (found.before, found.after, found.samples[0].n) == ("sdss-matched-v77", "done", 40)
+    assert promote_run(folder, "better", "ana").before == "sdss-matched-v77"
+
+
+def test_a_comparison_that_fails_says_why_and_leaves_the_run_finished(tmp_path: Path) -> None:
+    folder = finished_run()
+    (tmp_path / "empty").mkdir()
+    compare_run(folder, str(tmp_path / "empty"))
+    job = waited(folder, lambda j: not j.running)
+    assert job.state == "finished"
+    assert job.status.notes[-1].startswith("comparison failed: "), job.last_words()
+    assert not (folder / "comparison.json").exists()
+
+
+def test_a_comparison_that_is_stopped_leaves_a_finished_run(tmp_path: Path) -> None:
+    folder = finished_run()
+    (tmp_path / "real").mkdir()
+    labelled_set(tmp_path / "real" / "labelled.npz")
+    compare_run(folder, str(tmp_path / "real"))
+    stop(folder)
+    assert waited(folder, lambda j: not j.running).state == "finished"
+
+
+def test_nothing_to_compare_on_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GASNET_TEMPLATES", raising=False)
+    folder = finished_run()
+    with pytest.raises(JobError, match="nothing to compare on: set GASNET_TEMPLATES"):
+        compare_run(folder)
+    with pytest.raises(JobError, match="nowhere: no folder on the server"):
+        compare_run(folder, "nowhere")
+    with pytest.raises(JobError, match="old is interrupted; a finished run can be compared"):
+        compare_run(made_run(), str(tmp_path))
 
 
 def test_every_act_is_a_line_of_the_audit_log(home: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_runs import tiny_comparison
 from typer.testing import CliRunner
 
 import engine
@@ -237,6 +238,7 @@ def test_a_damaged_line_of_the_history_is_named(home: Path) -> None:
 
 def test_the_command_lists_adds_promotes_and_rolls_back(run: Path) -> None:
     assert "added sdss-matched-v2" in command("models", "add", str(run))
+    tiny_comparison(find_model("sdss-matched-v2"))
     assert "sdss-matched-v2 serves from now on" in command("models", "promote", "sdss-matched-v2", "--reason", "a")
     line = next(line for line in command("models").splitlines() if "sdss-matched-v2" in line)
     assert "current" in line

@@ -11,9 +11,10 @@ import torch
 from makers import galaxy
 
 import engine
+from engine.evaluate import Comparison, write_comparison
 from engine.networks import build
 from engine.plan import OwnData, TrainConfig
-from engine.registry import card_base, save_member, sha256_of, write_card
+from engine.registry import card_base, read_card, save_member, sha256_of, write_card
 
 TINY = {"features": 4, "filters": 4, "hidden": 8}
 LONG = 100_000_000  # spectra: longer than any test waits
@@ -49,6 +50,12 @@ def tiny_model(folder: Path, seed: int = 1, survey_name: str = "sdss") -> Path:
     }  # fmt: skip
     write_card(folder, card)
     return folder
+
+
+def tiny_comparison(folder: Path) -> None:
+    """A model's folder gets a comparison of its weights, in which nothing was compared."""
+    weights = tuple(member["sha256"] for member in read_card(folder)["members"])
+    write_comparison(Comparison("before", folder.name, "sdss", "2026-11-26T00:00:00Z", 0, (), weights), folder)
 
 
 def tiny_config(folder: Path, **changes: Any) -> TrainConfig:

@@ -91,7 +91,7 @@ def compare(
     ] = None,
     n: Annotated[int, typer.Option("--n", min=0, help="Mock spectra, always the same ones; 0: none.")] = 2600,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for comparison.json [default: AFTER's, where it is a folder].")
+        Path | None, typer.Option("--out", help="Folder for comparison.json [default: AFTER's, unless it ships].")
     ] = None,
     changed: Annotated[int, typer.Option("--changed", min=0, help="List so many objects whose answer changed.")] = 20,
     device: DeviceOption = "auto",
@@ -103,8 +103,9 @@ def compare(
     """
     from engine import evaluate
     from engine.report import print_comparison
+    from engine.versions import own_folder
 
-    out = out or (Path(after) if (Path(after) / "card.json").is_file() else None)
+    out = out or own_folder(after)
     with progress("compare") as advance:
         found = evaluate.compare(before, after, templates, real, n, out, device, advance)
     print_comparison(found, changed)

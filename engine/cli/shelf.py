@@ -99,13 +99,13 @@ def add(
     from engine.versions import add as copy
 
     name = copy(run, name)
-    say(f"added {name}; make it the current one: gasnet models promote {name} --reason ...")
+    say(f"added {name}; compare it, then make it the current one: gasnet models promote {name} --reason ...")
 
 
 @models.command()
 def promote(name: NameArgument, reason: ReasonOption) -> None:
-    """Make a model the current one of its survey."""
-    from engine.versions import promote as change
+    """Make a model the current one of its survey, once it was compared with the one that is (gasnet compare)."""
+    from engine.jobs import promote as change
 
     done = change(name, reason)
     say(f"{done.survey}: {done.after} serves from now on, instead of {done.before}")
@@ -117,7 +117,7 @@ def rollback(
     reason: ReasonOption,
 ) -> None:
     """Undo the last promotion of a survey."""
-    from engine.versions import rollback as change
+    from engine.jobs import roll_back as change
 
     done = change(survey, reason)
     say(f"{done.survey}: {done.after} serves again, instead of {done.before}")

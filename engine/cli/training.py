@@ -70,7 +70,7 @@ def train(
     say(f"model in {model}; try it: gasnet validate DIR --survey {config.survey} --model {model}")
     if install:
         added = add(model, name)
-        say(f"added {added}; make it the current one: gasnet models promote {added} --reason ...")
+        say(f"added {added}; gasnet compare {config.survey} {added}, then gasnet models promote {added} --reason ...")
     else:
         say(f"keep it among your own: gasnet models add {model}")
 

@@ -65,7 +65,8 @@ def compare(
         sample = compared(one, two, items, what, lambda done: tell(done, len(items)))
         samples.append(replace(sample, left_out=len(left_out)))
     when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    found = Comparison(one.name, two.name, two.survey.name, when, SEED, tuple(samples))
+    weights = tuple(str(member["sha256"]) for member in two.card.get("members", ()))
+    found = Comparison(one.name, two.name, two.survey.name, when, SEED, tuple(samples), weights)
     if out is not None:
         write_comparison(found, out)
     return found

@@ -23,7 +23,7 @@ from engine.evaluate.objects import BoolArray, FloatArray, IntArray, Objects
 from engine.evaluate.tables import BOOTSTRAPS, MEASURES, TITLES, Number, binomial_error, resampled, spread
 from engine.survey import SPECTYPES, Survey
 
-FORMAT = 1
+FORMAT = 2
 FILE = "comparison.json"
 MEAN = "mean of classes"
 # What the report draws as curves, here as one number each: key, title, what it says.
@@ -115,7 +115,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models compared. before, after : names; when : UTC, ISO 8601; seed : of mocks and of the bootstrap."""
+    """Two models compared. before, after : names; when : UTC, ISO 8601; seed : of mocks and of the bootstrap.
+
+    weights : sha256 of each member of after, so that nobody takes this for the comparison of another model
+    """
 
     before: str
     after: str
@@ -123,6 +126,7 @@ class Comparison:
     when: str
     seed: int
     samples: tuple[Sample, ...]
+    weights: tuple[str, ...] = ()
 
 
 def side_by_side(
@@ -280,7 +284,8 @@ def read_comparison(folder: str | Path) -> Comparison:
         if made["format"] != FORMAT:
             raise ValueError(f"format {made['format']}, not {FORMAT}")
         samples = tuple(_sample(sample) for sample in made["samples"])
-        return Comparison(made["before"], made["after"], made["survey"], made["when"], made["seed"], samples)
+        facts = {key: made[key] for key in ("before", "after", "survey", "when", "seed")}
+        return Comparison(**facts, samples=samples, weights=tuple(made["weights"]))
     except FileNotFoundError as error:
         raise ComparisonError(f"{path}: no comparison there; gasnet compare BEFORE AFTER makes one") from error
     except (OSError, ValueError, KeyError, TypeError) as error:

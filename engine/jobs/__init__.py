@@ -1,11 +1,12 @@
 """Training as a job: a folder and a lock, whoever started it; and how its model comes to serve (docs/admin.md)."""
 
 from engine.jobs.acts import Act, audit, audited
+from engine.jobs.comparing import compare_run
 from engine.jobs.control import Estimate, estimate, free_name, in_words, resume, start, stop
 from engine.jobs.folder import Job, JobError, Status, find_job, jobs, runs_dir
 from engine.jobs.locks import Busy
 from engine.jobs.runner import run
-from engine.jobs.shelf import compared, promote, promote_run, roll_back
+from engine.jobs.shelf import promote, promote_run, roll_back
 from engine.networks import NETWORKS
 from engine.plan import OwnData, TrainConfig
 from engine.versions import Change, Version, history, versions
@@ -24,7 +25,7 @@ __all__ = [
     "Version",
     "audit",
     "audited",
-    "compared",
+    "compare_run",
     "estimate",
     "find_job",
     "free_name",

@@ -154,7 +154,7 @@ def _begin(config: TrainConfig, folder: Path, who: str, new: bool) -> Job:
             status, state="starting", who=who, host=socket.gethostname(), began=now(), message="", eta=None,
             device=device_key(config.device), members=config.members, templates=config.templates,
         )  # fmt: skip
-        process = _spawn(folder, device, run)
+        process = spawn(folder, device, run)
         write_status(folder, replace(status, pid=process.pid))
     finally:
         os.close(run)
@@ -162,13 +162,13 @@ def _begin(config: TrainConfig, folder: Path, who: str, new: bool) -> Job:
     return find_job(folder)
 
 
-def _spawn(folder: Path, device: int, run: int) -> subprocess.Popen:
-    """The training process: it inherits the two locks, and neither the terminal nor the death of this process."""
+def spawn(folder: Path, device: int, run: int, *more: str) -> subprocess.Popen:
+    """A process at work in a folder: it inherits the two locks, and neither the terminal nor the death of this one."""
     root = str(Path(engine.__file__).parents[1])
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     with (folder / "output.txt").open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "engine.jobs", str(folder.resolve()), str(device), str(run)], cwd=folder,
+            [sys.executable, "-m", "engine.jobs", str(folder.resolve()), str(device), str(run), *more], cwd=folder,
             env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             start_new_session=True, pass_fds=(device, run),
         )  # fmt: skip

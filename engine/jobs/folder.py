@@ -16,7 +16,8 @@ from engine.plan import TrainConfig
 from engine.registry import ModelError, home_dir, read_card, written
 
 MOST_NOTES = 20
-RUNNING, ENDED = ("starting", "preparing", "learning", "measuring"), ("finished", "stopped", "failed")
+RUNNING = ("starting", "preparing", "learning", "measuring", "comparing")
+ENDED = ("finished", "stopped", "failed")
 
 
 class JobError(ValueError):
@@ -29,6 +30,7 @@ class Status:
 
     state : starting, preparing, learning, measuring; finished, stopped, failed; done : 0 to 1 of what is to be learned
     rate : spectra/s that a member learns; pace : spectra/s of the whole run, the making of mocks included; eta : s
+    compared : 0 to 1 of a comparison, made of a finished run
     memory : bytes of all its processes; device_memory : bytes of a GPU; measuring : s that the measuring took
     """
 
@@ -43,6 +45,7 @@ class Status:
     members: int = 0
     spectra: int = 0
     done: float = 0.0
+    compared: float = 0.0
     rate: float = 0.0
     pace: float = 0.0
     eta: float | None = None
@@ -98,12 +101,6 @@ class Job:
                 loss.append(float(facts["loss"]))
         return found
 
-    @property
-    def comparison(self) -> dict[str, Any] | None:
-        """comparison.json: before and after, on the same data; None while nobody has compared."""
-        found = _json(self.folder / "comparison.json")
-        return found or None
-
     def last_words(self, n: int = 12) -> str:
         """The end of what the process said: its errors too."""
         path = self.folder / "output.txt"
@@ -129,7 +126,8 @@ def find_job(folder: Path) -> Job:
     known = {name: facts[name] for name in (f.name for f in fields(Status)) if name in facts}
     status = Status(**{**known, "notes": tuple(known.get("notes") or ())})
     if held(run_lock(folder)):
-        state = status.state if status.state in RUNNING else "starting"
+        other = "comparing" if status.state == "finished" else "starting"
+        state = status.state if status.state in RUNNING else other
     elif not facts:
         state = "finished" if _complete(folder) else "interrupted"
     else:

@@ -37,7 +37,7 @@ def run(
     in use; Stopped when it was stopped.
     """
     folder = Path(out)
-    with _holding(config, folder, locks):
+    with holding(config, folder, locks):
         reporter = Reporter(config, folder, progress, notice, who)
         with reporter.listening():
             try:
@@ -73,7 +73,8 @@ def take_locks(config: TrainConfig, folder: Path) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _holding(config: TrainConfig, folder: Path, locks: tuple[int, ...]) -> Iterator[None]:
+def holding(config: TrainConfig, folder: Path, locks: tuple[int, ...] = ()) -> Iterator[None]:
+    """Holds the locks of device and folder; locks : as they were handed over. Raises JobError naming who has one."""
     files = locks or take_locks(config, folder)
     try:
         for file in files:

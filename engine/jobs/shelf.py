@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from engine.evaluate import ComparisonError, read_comparison
 from engine.jobs.folder import JobError, find_job
 from engine.jobs.locks import Busy, take
 from engine.registry import find_model, home_dir, home_models_dir, model_names, models_dir, read_card
@@ -14,10 +15,25 @@ from engine.versions import Change, add, rollback
 from engine.versions import promote as make_current
 
 
-def compared(folder: Path) -> bool:
-    """True for a shipped model, whose numbers are in the documentation, and for one beside whose weights a comparison
-    with the model that serves is kept."""
-    return folder.parent == models_dir() or (folder / "comparison.json").is_file()
+def check_compared(folder: Path, name: str) -> None:
+    """Hold a model to the rule that nothing serves which was not compared with what served before.
+
+    Shipped models are exempt: their numbers are in the documentation. Raises JobError when comparison.json beside the
+    weights is missing, unreadable, or of other weights: of another model, or made before these were trained.
+    """
+    if folder.parent == models_dir():
+        return
+    try:
+        found = read_comparison(folder)
+    except ComparisonError as error:
+        raise JobError(
+            f"{name} was not compared with the current model: {error}. Compare first, then promote"
+        ) from error
+    if found.weights != tuple(member["sha256"] for member in read_card(folder)["members"]):
+        raise JobError(
+            f"{name}: its comparison.json is of other weights (of {found.after}, {found.when}), of another model or of "
+            "this one before it was trained again. Compare again, then promote"
+        )
 
 
 def promote_run(folder: Path, reason: str, who: str) -> Change:
@@ -28,7 +44,7 @@ def promote_run(folder: Path, reason: str, who: str) -> Change:
     job = find_job(folder)
     if job.state != "finished":
         raise JobError(f"{job.name} is {job.state}; a finished run can be promoted")
-    _refuse_unknown(folder, job.name)
+    check_compared(folder, job.name)
     if not reason.strip():
         raise JobError("a change of the current model needs a reason, for those who ask later")
     with _alone():
@@ -36,25 +52,17 @@ def promote_run(folder: Path, reason: str, who: str) -> Change:
         return make_current(name, reason, who)
 
 
-def promote(name: str, reason: str, who: str) -> Change:
-    """Make a model that is there the current one. Raises JobError when it was not compared; ModelError."""
-    _refuse_unknown(find_model(name), name)
+def promote(name: str, reason: str, who: str | None = None) -> Change:
+    """Make a model that is there the current one. who : else the login name. Raises as promote_run does."""
+    check_compared(find_model(name), name)
     with _alone():
         return make_current(name, reason, who)
 
 
-def roll_back(survey: str, reason: str, who: str) -> Change:
+def roll_back(survey: str, reason: str, who: str | None = None) -> Change:
     """Undo the last promotion of a survey that still stands. Raises ModelError."""
     with _alone():
         return rollback(survey, reason, who)
-
-
-def _refuse_unknown(folder: Path, name: str) -> None:
-    if not compared(folder):
-        raise JobError(
-            f"{name} was not compared with the current model on the same data (no comparison.json in its folder): "
-            "compare first, then promote"
-        )
 
 
 def _added(folder: Path) -> str | None:
