@@ -92,7 +92,7 @@ class AdminView:
         except (ValueError, OSError) as error:
             words, kind = str(error), "bad"
         if mine == self._estimates:
-            self.takes.object = f'<div class="{kind} small">{escape(words[0].upper() + words[1:])}</div>'
+            self.takes.object = f'<div class="{kind} small">{escape(words)}</div>'
 
     def _say(self) -> None:
         words, kind = (self.office.problem, "bad") if self.office.problem else (self.office.said, "quiet")
