@@ -11,6 +11,7 @@ import panel as pn
 
 from engine import COMPARED, MEAN, Comparison, Sample, Turned
 from gasnet_app import theme
+from gasnet_app.turn import later
 
 escape = pn.util.escape
 COLUMNS = ("object", "truth", "before", "after", "verdict")
@@ -93,8 +94,8 @@ class ComparisonPane:
         )  # fmt: skip
         self.head = pn.Column(self.words, pn.Row(self.data, self.line, sizing_mode="stretch_width", margin=0),
                               sizing_mode="stretch_width", margin=0)  # fmt: skip
-        self.data.param.watch(lambda _: self._show_sample(), "value")
-        self.line.param.watch(lambda _: self._show_line(), "value")
+        self.data.param.watch(later(self._show_sample), "value")
+        self.line.param.watch(later(self._show_line), "value")
         self.table.on_click(self._on_row)
 
     def show(self, found: Comparison | None, serves: str = "") -> None:

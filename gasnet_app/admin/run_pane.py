@@ -22,7 +22,7 @@ from gasnet_app.turn import later
 escape = pn.util.escape
 LOOKS = ("Learning", "Numbers", "Confusion", "Changed")
 COLUMNS = ("run", "state", "done", "by", "last seen (UTC)")
-ROWS = 6  # of the table that are seen at once
+ROWS = 4  # of the table that are seen at once
 BUTTON: dict[str, Any] = {"variant": "outlined", "size": "small", "margin": (2, 4), "sx": {
     "textTransform": "none", "fontSize": theme.SMALL, "padding": "1px 8px", "lineHeight": 1.9}}  # fmt: skip
 
@@ -111,7 +111,7 @@ class RunPane:
         self._rows: list[tuple[str, ...]] = []
         self.table = pn.widgets.Tabulator(
             _frame([]), show_index=False, disabled=True, selectable=1, sortable=False, theme="simple",
-            sizing_mode="stretch_width", height=50, margin=(0, 4), row_height=22, layout="fit_columns",
+            sizing_mode="stretch_width", height=28 + 22 * ROWS, margin=(0, 4), row_height=22, layout="fit_columns",
             widths={"done": 50, "last seen (UTC)": 120, "state": 84}, header_align="left", css_classes=["runs"],
             configuration={"columnDefaults": {"minWidth": 14}}, stylesheets=[theme.TABLE_CSS],
         )  # fmt: skip
@@ -136,10 +136,11 @@ class RunPane:
         matrix = pn.Column(self.comparison.confusion, sizing_mode="stretch_both", scroll=True, margin=0)
         plot = pn.pane.Bokeh(self.plot.figure, sizing_mode="stretch_both", margin=(0, 4), styles={"min-width": "0"})
         self.looks = dict(zip(LOOKS, (plot, words, matrix, self.comparison.table), strict=True))
+        self.place = pn.Column(plot, sizing_mode="stretch_both", margin=0, styles={"min-width": "0"})
         self.view = pn.Column(
             pn.Row(theme.heading("Runs"), margin=(0, 8)), self.empty, self.table, self.facts,
             pn.Row(self.stop, self.resume, self.compare, self.real, **row), pn.Row(self.promote, self.reason, **row),
-            self.look, self.comparison.head, *self.looks.values(),
+            self.look, self.comparison.head, self.place,
             sizing_mode="stretch_both", margin=0, styles={"flex": "1 1 0", "min-width": "0", "overflow": "hidden"},
         )  # fmt: skip
         self._wire()
@@ -152,7 +153,7 @@ class RunPane:
         self.compare.on_click(pressed(lambda: office.compare(self.real.value_input or "")))
         self.promote.on_click(pressed(lambda: office.promote_run(self.reason.value_input or "")))
         self.table.on_click(self._on_row)
-        self.look.param.watch(lambda _: self._show(), "value")
+        self.look.param.watch(later(self._show), "value")
         office.param.watch(later(self._show), ["jobs", "chosen", "read", "versions"])
 
     def _on_row(self, event: Any) -> None:
@@ -169,8 +170,7 @@ class RunPane:
                 patch = {name: [(i, rows[i][k]) for i in changed] for k, name in enumerate(COLUMNS)}
                 self.table.patch(patch, as_index=False)
         self._rows = rows
-        self.empty.visible, self.table.visible = not rows, bool(rows)
-        self.table.height = min(ROWS, len(rows)) * 22 + 28
+        self.empty.visible = not rows
         self.table.selection = [jobs.index(job)] if job else []
         self.facts.object = facts_html(job) if job else ""
         self.stop.disabled = job is None or not job.running
@@ -182,8 +182,8 @@ class RunPane:
         self.comparison.show(found, self._serves(found.survey) if found else "")
         look = self.look.value if found else LOOKS[0]
         self.comparison.head.visible = look != LOOKS[0]
-        for name, view in self.looks.items():
-            view.visible = name == look
+        if self.place.objects != [self.looks[look]]:  # hidden and shown again, a table would fail in the browser
+            self.place.objects = [self.looks[look]]
         self.plot.show(job)
 
     def _serves(self, survey: str) -> str:
