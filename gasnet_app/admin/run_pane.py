@@ -21,7 +21,7 @@ from gasnet_app.turn import later
 
 escape = pn.util.escape
 LOOKS = ("Learning", "Numbers", "Confusion", "Changed")
-COLUMNS = ("run", "state", "done", "by", "last seen (UTC)")
+COLUMNS = ("run", "state", "by", "began (UTC)")
 ROWS = 4  # of the table that are seen at once
 BUTTON: dict[str, Any] = {"variant": "outlined", "size": "small", "margin": (2, 4), "sx": {
     "textTransform": "none", "fontSize": theme.SMALL, "padding": "1px 8px", "lineHeight": 1.9}}  # fmt: skip
@@ -37,10 +37,8 @@ def pressed(act: Callable[[], Awaitable[None]]) -> Callable[[Any], Awaitable[Non
 
 
 def cells_of(job: Job) -> tuple[str, ...]:
-    """One row of the list."""
-    at = job.status.updated.replace("T", " ")[:16]
-    part = job.status.compared if job.state == "comparing" else job.status.done
-    return job.name, job.state, f"{100 * part:.0f} %", job.status.who, at
+    """One row of the list: what seldom changes, for a table that is written at every look stumbles in the browser."""
+    return job.name, job.state, job.status.who, job.status.began.replace("T", " ")[:16]
 
 
 def facts_html(job: Job) -> str:
@@ -112,7 +110,7 @@ class RunPane:
         self.table = pn.widgets.Tabulator(
             _frame([]), show_index=False, disabled=True, selectable=1, sortable=False, theme="simple",
             sizing_mode="stretch_width", height=28 + 22 * ROWS, margin=(0, 4), row_height=22, layout="fit_columns",
-            widths={"done": 50, "last seen (UTC)": 120, "state": 84}, header_align="left", css_classes=["runs"],
+            widths={"began (UTC)": 120, "state": 84}, header_align="left", css_classes=["runs"],
             configuration={"columnDefaults": {"minWidth": 14}}, stylesheets=[theme.TABLE_CSS],
         )  # fmt: skip
         self.empty = theme.html('<div class="quiet">No run yet. Set what it should be, and start it.</div>',
