@@ -33,12 +33,14 @@ def free_port() -> int:
 class Served:
     """A running server: its address and its log."""
 
-    def __init__(self, assets: Path, log: Path, threads: int = 1, **settings: str) -> None:
+    def __init__(
+        self, assets: Path, log: Path, threads: int = 1, options: tuple[str, ...] = (), **settings: str
+    ) -> None:
         self.port, self.log_path = free_port(), log
         self.url = f"http://127.0.0.1:{self.port}/gasnet_app"
         panel = Path(sys.executable).with_name("panel")
         command = [str(panel), "serve", "gasnet_app", "--port", str(self.port),
-                   "--allow-websocket-origin", f"127.0.0.1:{self.port}"]  # fmt: skip
+                   "--allow-websocket-origin", f"127.0.0.1:{self.port}", *options]  # fmt: skip
         env = {**os.environ, "OMP_NUM_THREADS": str(threads), "GASNET_ASSETS": str(assets), "PYTHONUNBUFFERED": "1",
                **settings}  # fmt: skip
         with log.open("w") as out:

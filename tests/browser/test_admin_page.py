@@ -106,7 +106,7 @@ def test_the_loop_from_start_to_roll_back(browser: Browser, serving: Served, hom
         state(page, "compared with sdss-matched-v77 on labelled spectra in real")
         page.locator(".looks button", has_text="Numbers").click()
         expect(page.locator(".compared")).to_contain_text("sdss-matched-v77, which serves", timeout=SLOW)
-        expect(page.locator(".compared-numbers")).to_contain_text("accuracy")
+        expect(page.locator(".compared-numbers")).to_contain_text("accuracy", timeout=SLOW)
         page.locator(".run-reason input").fill("knows my quasars")
         press(page, "promote-run")
         expect(page.locator(".said")).to_contain_text("serves from now on, instead of sdss-matched-v77", timeout=SLOW)
@@ -137,3 +137,27 @@ def test_through_a_proxy_without_a_login_there_is_nothing_to_press(browser: Brow
     for button in ("start", "stop", "resume", "promote", "roll-back"):
         expect(page.locator(f".{button}")).to_have_count(0)
     context.close()
+
+
+def test_with_a_login_the_admins_named_may_and_other_inspectors_may_not(browser: Browser, home: Path) -> None:
+    logins = home / "logins.json"
+    logins.write_text('{"ana": "quasar", "bo": "galaxy"}')
+    options = ("--basic-auth", str(logins), "--cookie-secret", "of this test alone")
+    served = Served(
+        ROOT / "assets", home / "login.txt", 1, options, GASNET_HOME=str(home / "home"), GASNET_ADMINS="ana"
+    )
+    try:
+        for name, password, shown in (("ana", "quasar", ".who"), ("bo", "galaxy", ".refused")):
+            context = browser.new_context()
+            page = context.new_page()
+            page.goto(f"{served.url}?tab=admin")
+            page.locator("input[name=username]").fill(name)
+            page.locator("input[name=password]").fill(password)
+            page.keyboard.press("Enter")
+            expect(page.locator(".user")).to_contain_text(name, timeout=SLOW)
+            page.get_by_text("Admin", exact=True).click()
+            expect(page.locator(shown)).to_contain_text(name, timeout=SLOW)
+            expect(page.locator(".start")).to_have_count(1 if name == "ana" else 0)
+            context.close()
+    finally:
+        served.stop()
