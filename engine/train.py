@@ -73,7 +73,7 @@ def train(
             notice(scarce)
     missing = [k for k in range(config.members) if not (folder / f"member-{k}.safetensors").is_file()]
     if config.processes > 1 and len(missing) > 1:
-        _train_side_by_side(config, folder, missing, progress or (lambda _: None))
+        _train_side_by_side(config, folder, missing, progress or (lambda _: None), notice)
     elif missing:
         source = _source(config, folder)
         for k in missing:
@@ -82,7 +82,9 @@ def train(
     return folder
 
 
-def _train_side_by_side(config: TrainConfig, folder: Path, missing: list[int], progress: Progress) -> None:
+def _train_side_by_side(
+    config: TrainConfig, folder: Path, missing: list[int], progress: Progress, notice: Callable[[str], None]
+) -> None:
     """Several members at a time, each in a process with its share of the cores: on a CPU a quarter faster than one
     member on all of them, for no thread waits for another (docs/log.md)."""
     context = multiprocessing.get_context("spawn")
@@ -95,7 +97,8 @@ def _train_side_by_side(config: TrainConfig, folder: Path, missing: list[int], p
             while work:
                 done, work = wait(work, timeout=1.0)
                 while not told.empty():
-                    progress(told.get())
+                    facts = told.get()
+                    notice(facts) if isinstance(facts, str) else progress(facts)
                 for future in done:
                     future.result()
         except BaseException:
@@ -113,17 +116,18 @@ def _begin_worker(config: TrainConfig, folder: Path, told: Any, halt: Any, threa
     _worker.update(told=told, halt=halt, source=_source(config, folder))
 
 
-def _tell(facts: dict[str, Any]) -> None:
+def _tell(facts: dict[str, Any] | str) -> None:
+    """Progress, or a notice in words, to the process that the run belongs to."""
     parent = multiprocessing.parent_process()
     if parent is None or not parent.is_alive():
         os._exit(1)  # the run was killed, and may be going on elsewhere: its checkpoints are not ours any more
     _worker["told"].put(facts)
-    if _worker["halt"].is_set():
+    if _worker["halt"].is_set() and not isinstance(facts, str):
         raise Stopped
 
 
 def _train_alone(config: TrainConfig, folder: Path, k: int) -> None:
-    _train_member(config, folder, k, _worker["source"], choose_device(config.device), _tell)
+    _train_member(config, folder, k, _worker["source"], choose_device(config.device), _tell, _tell)
 
 
 def _source(config: TrainConfig, folder: Path) -> Source:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -98,7 +99,8 @@ class Trainer:
                     tensors[f"{key}.{name}"] = state[key].detach().clone()
         with written(self.checkpoint) as part:
             facts = {"chunk": self.chunk, "seconds": self.seconds, "batch_size": self.batch_size}
-            save_file(tensors, str(part), {name: repr(value) for name, value in facts.items()})
+            words = {name: repr(value) for name, value in facts.items()}
+            save_file(tensors, str(part), words | {"sha256": _checksum(tensors, words)})
             if self.checkpoint.is_file():
                 os.replace(self.checkpoint, self.checkpoint.with_suffix(".previous"))
 
@@ -107,11 +109,14 @@ class Trainer:
             with safe_open(str(path), "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
                 facts = file.metadata()
+            if facts.pop("sha256", "") != _checksum(tensors, facts):
+                raise ValueError("its sha256 does not match what it holds")
             chunk, seconds = int(facts["chunk"]), float(facts["seconds"])
             self.network.load_state_dict({n[6:]: t for n, t in tensors.items() if n.startswith("model.")})
         except Exception as error:  # a torn file; the one before is tried next
-            last = path.suffix == ".previous"
-            then = "the member starts anew" if last else "using the one before"
+            before = path.with_suffix(".previous")
+            there = path != before and before.is_file()
+            then = "using the one before" if there else "the member starts anew"
             self.notice(f"{path}: unreadable checkpoint ({error}); {then}")
             return False
         for name, parameter in self.parameters.items():
@@ -127,6 +132,15 @@ class Trainer:
         """Remove the checkpoints once the member is final."""
         for path in (self.checkpoint, self.checkpoint.with_suffix(".previous")):
             path.unlink(missing_ok=True)
+
+
+def _checksum(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, str]) -> str:
+    """sha256 of every number and fact of a checkpoint: safetensors tells a torn file, not a flipped bit."""
+    found = hashlib.sha256(repr(sorted(facts.items())).encode())
+    for name in sorted(tensors):
+        found.update(name.encode())
+        found.update(tensors[name].cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -206,6 +206,12 @@ def test_out_of_memory_halves_the_batch_says_so_and_goes_on(
     assert job.status.notes[-2:] == tuple(f"member 0: out of memory; it goes on with batches of {n}" for n in (64, 32))
 
 
+def test_what_members_trained_side_by_side_have_to_say_is_kept_with_the_run(tmp_path: Path) -> None:
+    folder = run(tiny_config(tmp_path, members=2, processes=2), tmp_path / "run", None, lambda _: None)
+    notes = find_job(folder).status.notes
+    assert [k for k in (0, 1) if any(f"member {k}: 33 tensors copied" in words for words in notes)] == [0, 1]
+
+
 def test_the_time_left_is_that_of_all_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr("engine.jobs.runner.time.monotonic", lambda: clock[0])

@@ -122,6 +122,25 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before(
     assert "unreadable checkpoint" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("where", [0.3, 0.6, 0.99])
+def test_a_flipped_bit_in_a_checkpoint_is_noticed_and_the_one_before_is_used(
+    templates: Path, tmp_path: Path, where: float
+) -> None:
+    plan = config(templates, spectra=4 * CHUNK)
+    with pytest.raises(Killed):
+        train(plan, tmp_path, kill_after(2))
+    checkpoint = tmp_path / "member-0.checkpoint.safetensors"
+    content = bytearray(checkpoint.read_bytes())
+    start = 8 + int.from_bytes(content[:8], "little")  # of the numbers, behind the header
+    content[start + int(where * (len(content) - start))] ^= 4
+    checkpoint.write_bytes(content)
+    seen: list[dict[str, Any]] = []
+    said: list[str] = []
+    train(plan, tmp_path, seen.append, said.append)
+    assert seen[0]["spectra"] == 2 * CHUNK
+    assert [words for words in said if "sha256 does not match" in words and "using the one before" in words]
+
+
 def test_a_finished_member_is_not_trained_again(templates: Path, tmp_path: Path) -> None:
     train(config(templates), tmp_path)
     before = load_file(tmp_path / "member-0.safetensors")
