@@ -13,7 +13,7 @@ from engine.registry import home_dir
 
 @dataclass(frozen=True)
 class Act:
-    """One line. when : UTC; who : user, with the address it came from; act : start, stop, resume, add, promote,
+    """One line. when : UTC; who : user, with the address it came from; act : start, stop, resume, compare, promote,
     rollback; what : the run, model or survey; outcome : done, refused or failed; words : reason, or what went wrong."""
 
     when: str
