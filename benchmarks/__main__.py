@@ -16,6 +16,7 @@ TABLES = {
     "uncertainty": "benchmarks.uncertainty",
     "outliers": "benchmarks.outliers",
     "finetune": "benchmarks.finetune",
+    "minutes": "benchmarks.minutes",
     "whatif": "benchmarks.whatif",
     "explorer": "benchmarks.explorer",
 }

@@ -125,7 +125,10 @@ def versions() -> tuple[Version, ...]:
 
 
 def history() -> tuple[Change, ...]:
-    """Every change of a current model, oldest first. Raises ModelError naming the line that cannot be read."""
+    """Every change of a current model, oldest first. Raises ModelError naming the line that cannot be read.
+
+    A change is written here before it is made: one that a kill prevented is left out, as nothing followed from it.
+    """
     path = home_dir() / "history.jsonl"
     lines = path.read_text().splitlines() if path.is_file() else []
     changes = []
@@ -134,7 +137,15 @@ def history() -> tuple[Change, ...]:
             changes.append(Change(**json.loads(line)))
         except (ValueError, TypeError) as error:
             raise ModelError(f"{path}, line {number}: not a change of model ({error}). Correct or remove it") from error
-    return tuple(changes)
+    following = dict(_current())
+    made = []
+    for change in reversed(changes):
+        if change.survey not in following and change.survey in survey_names():
+            following[change.survey] = load_survey(change.survey).model
+        if change.before == change.after or following.get(change.survey) != change.before:
+            made.append(change)
+        following[change.survey] = change.before
+    return tuple(reversed(made))
 
 
 def promote(name: str, reason: str, who: str | None = None) -> Change:

@@ -21,9 +21,9 @@ from engine.plan import TrainConfig
 from engine.registry import find_model
 from engine.survey import load_survey
 
-# Before any run has told: spectra/s of one member on two CPU cores, the making of mock spectra included, and the
-# seconds in which an ensemble of five is measured (docs/log.md).
-PACE = {"matched": 350.0, "gasnet2": 90.0}
+# Before any run has told: spectra/s of a whole run on two CPU cores, the making of mock spectra included, and the
+# seconds in which an ensemble of five is measured. Guesses but for matched (docs/log.md, "benchmarks minutes").
+PACE = {"matched": 120.0, "gasnet2": 90.0}
 MEASURING = 90.0
 
 
