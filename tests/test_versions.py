@@ -104,6 +104,25 @@ def test_rollbacks_go_back_one_promotion_each_and_never_to_and_fro(run: Path, ho
     assert [change.action for change in history()] == ["promote", "promote", "rollback", "rollback"]
 
 
+def test_a_change_that_a_kill_prevented_is_not_in_the_history(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    name, other = add(run), add(run)
+    promote(name, "better")
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.versions.os.replace", killed)
+        with pytest.raises(Killed):
+            promote(other, "better still")
+    assert [change.after for change in history()] == [name]
+    promote(other, "again")
+    assert [change.after for change in history()] == [name, other]
+    assert rollback("sdss", "worse").after == name
+
+
 def test_shipped_models_are_not_written_to(run: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in (tmp_path / "assets").rglob("*") if path.is_file()}
     promote(add(run), "a")
