@@ -19,6 +19,7 @@ TABLES = {
     "minutes": "benchmarks.minutes",
     "whatif": "benchmarks.whatif",
     "explorer": "benchmarks.explorer",
+    "load": "benchmarks.load",
 }
 
 
